@@ -1,0 +1,161 @@
+"""Bundle: a network with its manifest, in memory and as a folder. No pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+from pydantic import ValidationError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from cryonet.atomic import check_replaceable, whole_folder
+from cryonet.card import mlm_item, model_card
+from cryonet.errors import BundleError, CryonetError
+from cryonet.layers import LAYERS
+from cryonet.manifest import LayerEntry, Manifest
+from cryonet.models import build_model
+
+WEIGHTS, MANIFEST, CARD, ITEM = "weights.safetensors", "manifest.json", "CARD.md", "item.json"
+
+#: A manifest is text of some kilobytes; anything far larger is not one.
+_MANIFEST_LIMIT = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A trained network and all that is needed to use it."""
+
+    module: nn.Module
+    manifest: Manifest
+
+
+def weights_bytes(module: nn.Module) -> bytes:
+    """Return the weights of `module` in the safetensors format."""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    return save(state)
+
+
+def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write `bundle` as a folder, whole or not at all; return the folder.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists and is not a bundle, or may not be replaced, or the manifest
+        does not describe the weights.
+    """
+    target = check_replaceable(path, marker=MANIFEST, overwrite=overwrite, error=BundleError)
+    data = weights_bytes(bundle.module)
+    _check_hash(data, bundle.manifest, target)
+    with whole_folder(target) as work:
+        (work / WEIGHTS).write_bytes(data)
+        text = bundle.manifest.model_dump_json(indent=2)
+        (work / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (work / CARD).write_text(model_card(bundle.manifest), encoding="utf-8")
+        item = json.dumps(mlm_item(bundle.manifest, name=target.name), indent=2)
+        (work / ITEM).write_text(item + "\n", encoding="utf-8")
+    return target
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Return the manifest of the bundle in folder `path`.
+
+    Raises
+    ------
+    BundleError
+        If there is none, or it has an unknown key or breaks a rule: named.
+    """
+    file = Path(path) / MANIFEST
+    if not file.is_file():
+        raise BundleError("there is no bundle", str(path), f"A bundle's folder holds {MANIFEST}.")
+    if file.stat().st_size > _MANIFEST_LIMIT:
+        raise BundleError("the manifest is too large", file.stat().st_size, "It is a short text.")
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(
+            f"the manifest is not valid at {key}",
+            repr(first.get("input"))[:120],
+            f"{first['msg']}.",
+        ) from error
+
+
+def load_bundle(path: str | Path, *, device: str = "cpu") -> Bundle:
+    """Return the bundle in folder `path`, its network on `device` and in evaluation mode.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or damaged, the weights are not those the manifest speaks of,
+        a tensor does not fit the network, or a layer is unknown here or has other units.
+    """
+    manifest = read_manifest(path)
+    for entry in manifest.layers:
+        _check_layer(entry)
+    file = Path(path) / WEIGHTS
+    if not file.is_file():
+        raise BundleError("the bundle has no weights", str(path), f"It holds {WEIGHTS}.")
+    data = file.read_bytes()
+    _check_hash(data, manifest, Path(path))
+    try:
+        state = load(data)
+    except safetensors.SafetensorError as error:
+        raise BundleError("the weights cannot be read", str(file), f"{error}.") from error
+    try:
+        module = build_model(
+            manifest.model, layers=len(manifest.layers), classes=len(manifest.classes)
+        )
+    except CryonetError as error:
+        raise BundleError(error.what, error.value, error.rule) from error
+    _check_tensors(state, module.state_dict())
+    module.load_state_dict(state)
+    return Bundle(module.to(device).eval(), manifest)
+
+
+def _check_hash(data: bytes, manifest: Manifest, path: Path) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != manifest.weights_sha256:
+        raise BundleError(
+            "the weights are not those of the manifest",
+            f"{path.name}: sha256 {found[:12]}…",
+            f"The manifest speaks of {manifest.weights_sha256[:12]}….",
+        )
+
+
+def _check_layer(entry: LayerEntry) -> None:
+    spec = LAYERS.get(entry.name)
+    if spec is None:
+        raise BundleError(
+            "the bundle needs an unknown layer", entry.name, "Update cryonet, or train anew."
+        )
+    for key in ("family", "units", "direction", "vector"):
+        mine, theirs = getattr(spec, key), getattr(entry, key)
+        if mine != theirs:
+            raise BundleError(
+                f"layer {entry.name} has other {key}",
+                theirs,
+                f"Here it is {mine!r}: use the cryonet version that made the bundle.",
+            )
+
+
+def _check_tensors(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    missing, surplus = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    if missing or surplus:
+        raise BundleError(
+            "the weights do not fit the network",
+            f"missing {missing[:3]}, unknown {surplus[:3]}",
+            "The manifest's model must be the one that was trained.",
+        )
+    for name, tensor in wanted.items():
+        if state[name].shape != tensor.shape:
+            raise BundleError(
+                f"tensor {name} has another shape",
+                tuple(state[name].shape),
+                f"The network of the manifest needs {tuple(tensor.shape)}.",
+            )

@@ -1,0 +1,199 @@
+"""What a user configures, as validated and frozen models read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cryonet.errors import ConfigError
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureConfig(_Frozen):
+    """Which layers the model sees: the name of a stack, or layer names in order."""
+
+    stack: str | tuple[str, ...] = "full"
+
+
+class SplitConfig(_Frozen):
+    """How the pixels of a scene are shared between training, validation and test.
+
+    `test` holds out one side of the scene; `validation` is a share of square blocks drawn
+    at random from the rest. `gap` pixels round every test and validation area belong to no
+    split. Below one chip of gap, a training chip may show pixels of a validation area,
+    never its labels; test pixels are in no training chip, whatever the gap.
+    """
+
+    test: Literal["none", "west", "east", "north", "south", "blocks"] = "blocks"
+    test_share: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
+    validation_share: Annotated[float, Field(gt=0, lt=0.9)] = 0.15
+    block: Annotated[int, Field(ge=8)] = 128
+    gap: Annotated[int, Field(ge=0)] = 128
+
+
+class ModelConfig(_Frozen):
+    """Architecture and encoder. `encoder` is any name segmentation-models-pytorch knows."""
+
+    architecture: str = "cryonet"
+    encoder: str = "resnet101"
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+
+    @model_validator(mode="after")
+    def _channels(self) -> ModelConfig:
+        # smp's scSE divides each channel count by 16.
+        if min(self.decoder_channels) < 16:
+            raise ValueError("scSE attention needs at least 16 channels at every decoder stage")
+        return self
+
+
+class AugmentConfig(_Frozen):
+    """Flips and rotations, zoom, and small changes of brightness of the spectral layers.
+
+    `zoom` is the largest change of scale, as a natural logarithm: at 0.4 a chip shows from
+    0.67 to 1.49 of its usual side, resampled to it.
+    `gain` and `shift` are standard deviations, in units of a layer's own standard
+    deviation, of a factor and an addend shared by all spectral layers; each layer moves by
+    a third of that on its own besides.
+    """
+
+    dihedral: bool = True
+    zoom: Annotated[float, Field(ge=0, le=1)] = 0.0
+    gain: Annotated[float, Field(ge=0, le=1)] = 0.1
+    shift: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class TrainConfig(_Frozen):
+    """One training run. Every default is our choice; the paper states none of them."""
+
+    scenes: Annotated[tuple[Path, ...], Field(min_length=1)]
+    out: Path
+    title: str = "CryoNet"
+    features: FeatureConfig = FeatureConfig()
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] = (
+        "other",
+        "clean_ice",
+        "debris",
+        "lake",
+    )
+    chip: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    stride: Annotated[int, Field(ge=1)] = 64
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    batch: Annotated[int, Field(ge=2)] = 8
+    epochs: Annotated[int, Field(ge=1)] = 30
+    steps_per_epoch: Annotated[int, Field(ge=1)] = 100
+    loss: str = "ce_dice"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    tile: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    overlap: Annotated[float, Field(ge=0, le=0.5)] = 0.25
+    seed: int = 0
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Annotated[int, Field(ge=1)] = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    threads: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _stride(self) -> TrainConfig:
+        if self.stride > self.chip:
+            raise ValueError("stride above chip would leave pixels that are in no chip")
+        return self
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Return the training configuration in the TOML file `path`.
+
+    Relative paths in it are taken from the folder of the file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, has an unknown key or breaks a rule.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError("the configuration does not exist", str(file), "Give a TOML file.")
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("the configuration is not TOML", str(file), f"{error}.") from error
+    config = parse_config(raw)
+    base = file.parent
+    scenes = tuple(base / scene for scene in config.scenes)
+    return config.model_copy(update={"scenes": scenes, "out": base / config.out})
+
+
+def parse_config(raw: dict[str, object]) -> TrainConfig:
+    """Return `raw` as a training configuration, or raise a ConfigError naming the key."""
+    try:
+        return TrainConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ConfigError(
+            f"{key} is not valid", repr(first.get("input"))[:120], f"{first['msg']}.{more}"
+        ) from error
+
+
+EXAMPLE = '''\
+# A cryonet training run. Every key but scenes and out may be left out; the values here
+# are the defaults, and each of them is our choice: the paper states none.
+
+scenes = ["my-scene"]          # folders made by `cryonet scene ...`, with labels
+out = "my-bundle"              # the bundle: weights, manifest, card
+title = "CryoNet"
+
+classes = ["other", "clean_ice", "debris", "lake"]   # drop "lake" when there are none
+chip = 256                     # side of a training chip, pixels, a multiple of 32
+stride = 64                    # distance of neighbouring chips, pixels
+balance = 0.5                  # share of chips drawn class by class, the rest uniformly
+batch = 8
+epochs = 30
+steps_per_epoch = 100
+loss = "ce_dice"               # cross-entropy + Dice
+learning_rate = 1e-3           # peak, after warm-up; cosine schedule to zero
+weight_decay = 1e-2
+warmup_share = 0.05            # share of all steps
+clip_norm = 1.0                # largest gradient norm
+weight_average = 0.99          # exponential average of weights; 0 turns it off
+tile = 256                     # side of a prediction window: part of the model
+overlap = 0.25                 # share of a window its neighbour covers too
+seed = 0
+accelerator = "auto"           # auto, cpu or cuda
+devices = 1                    # processes, one for each GPU
+precision = "32-true"          # 32-true, bf16-mixed or 16-mixed
+threads = 0                    # CPU threads; 0 leaves torch's choice
+
+[features]
+stack = "full"                 # optical, lean, full, or a list of layer names
+
+[split]
+test = "blocks"                # none, west, east, north, south or blocks
+test_share = 0.25              # of the scene, for blocks
+validation_share = 0.15        # of the blocks that are not test
+block = 128                    # side of a block, pixels
+gap = 128                      # pixels in no split, round validation and test areas
+
+[model]
+architecture = "cryonet"       # U-Net++ with scSE attention
+encoder = "resnet101"          # any encoder of segmentation-models-pytorch
+decoder_channels = [256, 128, 64, 32, 16]
+
+[augment]
+dihedral = true                # flips and quarter turns, turning directions with them
+zoom = 0.0                     # largest change of scale, natural logarithm
+gain = 0.1                     # brightness factor, standard deviation
+shift = 0.1                    # brightness addend, standard deviation
+'''

@@ -1,0 +1,92 @@
+"""What the terminal shows: progress with time left, and tables."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from cryonet.evaluate import Scores
+
+
+class ConsoleProgress:
+    """A progress bar on standard error, with the time left; Ctrl-C cancels."""
+
+    def __init__(self, title: str) -> None:
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task(title, total=None)
+        self._title = title
+
+    def step(self, done: int, total: int, message: str = "") -> None:
+        """Show that `done` of `total` units are finished."""
+        text = f"{self._title}: {message}" if message else self._title
+        self._bar.update(self._task, completed=done, total=total, description=text)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def score_table(scores: Scores) -> Table:
+    """Return the scores by class as a table for the terminal."""
+    table = Table(title="Scores, each pixel counted once")
+    table.add_column("class")
+    for name in ("IoU", "precision", "recall", "F1", "labelled km²", "mapped km²", "error"):
+        table.add_column(name, justify="right")
+    for row in scores.classes:
+        error = row.area_error
+        table.add_row(
+            row.name,
+            *(_figure(value) for value in (row.iou, row.precision, row.recall, row.f1)),
+            f"{row.labelled_km2:.3f}",
+            f"{row.predicted_km2:.3f}",
+            "–" if math.isnan(error) else f"{error:+.1%}",
+        )
+    table.caption = (
+        f"IoU: macro {_figure(scores.macro_iou)}, macro without other "
+        f"{_figure(scores.macro_iou_foreground)}, micro {_figure(scores.micro_iou)}"
+    )
+    return table
+
+
+def confusion_table(scores: Scores) -> Table:
+    """Return the confusion matrix, in pixels, as a table for the terminal."""
+    names = [row.name for row in scores.classes]
+    table = Table(title="Confusion matrix, pixels: rows are labels, columns the map")
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, counts in zip(names, scores.confusion.tolist(), strict=True):
+        table.add_row(name, *(f"{count:,}" for count in counts))
+    return table

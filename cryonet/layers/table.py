@@ -1,0 +1,115 @@
+"""The table of all layers, named selections of it, and its Markdown form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+import xarray as xr
+
+from cryonet.errors import LayerError
+from cryonet.layers.coherence import COHERENCE
+from cryonet.layers.indices import INDICES
+from cryonet.layers.optical import OPTICAL
+from cryonet.layers.phase import PHASE
+from cryonet.layers.spec import LayerSpec
+from cryonet.layers.tasseled_cap import TASSELED_CAP
+from cryonet.layers.terrain import TERRAIN
+
+#: Every layer by name, in the order of a full stack; a new layer is a row of its family.
+LAYERS: Mapping[str, LayerSpec] = {
+    spec.name: spec for spec in (*OPTICAL, *INDICES, *TASSELED_CAP, *TERRAIN, *COHERENCE, *PHASE)
+}
+
+#: Named selections. ``lean`` is our choice: what other layers cannot be computed from, a
+#: few indices, and the terrain and coherence that debris-covered ice needs; redundant
+#: layers have been seen to lower scores and to raise the spread between seeds.
+STACKS: Mapping[str, tuple[str, ...]] = {
+    "optical": tuple(spec.name for spec in OPTICAL),
+    "full": tuple(LAYERS),
+    "lean": (
+        "blue", "green", "red", "nir", "swir16", "swir22", "ndsi", "ndwi", "ndvi",
+        "elevation", "slope", "aspect_sin", "aspect_cos", "profile_curvature", "roughness",
+        "coherence",
+    ),
+}  # fmt: skip
+
+
+def select_layers(
+    scene: xr.Dataset, names: str | Sequence[str] | None = None
+) -> tuple[list[LayerSpec], dict[str, tuple[str, ...]]]:
+    """Return the layers `scene` can give, and for each absent one what it lacks.
+
+    Parameters
+    ----------
+    scene
+        Only its variables' names are looked at.
+    names
+        None for the full stack, the name of a stack in `STACKS`, or layer names in the
+        order wanted.
+
+    Returns
+    -------
+    present, absent
+        The specs in order, and ``{layer: (missing variable, …)}``. An absent layer of a
+        named stack is left out and reported; one that was asked for by name is refused.
+
+    Raises
+    ------
+    LayerError
+        If a name is unknown or given twice, a layer asked for by name cannot be computed,
+        or the scene gives no layer at all.
+    """
+    named = names is None or isinstance(names, str)
+    specs = [_spec(name) for name in _names(names)]
+    missing = {s.name: tuple(v for v in s.needs if v not in scene.data_vars) for s in specs}
+    absent = {name: lacks for name, lacks in missing.items() if lacks}
+    present = [spec for spec in specs if spec.name not in absent]
+    held = ", ".join(str(name) for name in scene.data_vars) or "nothing"
+    if absent and not named:
+        shown = "; ".join(f"{name} needs {', '.join(lacks)}" for name, lacks in absent.items())
+        raise LayerError("the scene cannot give these layers", shown, f"It holds {held}.")
+    if not present:
+        stack = "full" if names is None else names
+        raise LayerError("the scene gives no layer of this stack", stack, f"It holds {held}.")
+    return present, absent
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return STACKS["full"]
+    if isinstance(names, str):
+        if names in STACKS:
+            return STACKS[names]
+        rule = f"Known are {', '.join(STACKS)}; a layer goes in a list of names."
+        raise LayerError("there is no such stack", names, rule)
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise LayerError("a layer is asked for twice", ", ".join(twice), "Name each once.")
+    if not names:
+        raise LayerError("no layer is asked for", list(names), "Name at least one.")
+    return tuple(names)
+
+
+def _spec(name: str) -> LayerSpec:
+    if name in LAYERS:
+        return LAYERS[name]
+    near = get_close_matches(name, LAYERS, n=3)
+    rule = f"Did you mean {' or '.join(near)}?" if near else f"Known are {', '.join(LAYERS)}."
+    raise LayerError("there is no such layer", name, rule)
+
+
+def layers_table(specs: Iterable[LayerSpec] | None = None) -> str:
+    """Return a Markdown table of `specs`, by default of all layers."""
+    heads = ("name", "family", "formula", "unit", "needs", "reference")
+    lines = [_line(heads), _line(("---",) * len(heads))]
+    for spec in LAYERS.values() if specs is None else specs:
+        needs = ", ".join(spec.needs)
+        cells = (spec.name, spec.family, spec.formula, spec.units, needs, spec.reference)
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    # A bar inside a cell would end it.
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,101 @@
+"""Manifest: all that must be known of a model to use it, validated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cryonet.classes import CLASSES
+from cryonet.config import ModelConfig
+from cryonet.layers.spec import Direction, Family, LayerSpec
+from cryonet.normalise import LayerStatistics
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LayerEntry(_Frozen):
+    """One input channel: which layer it is and how it is normalised."""
+
+    name: str
+    family: Family
+    units: str
+    direction: Direction
+    vector: str
+    statistics: LayerStatistics
+
+    @classmethod
+    def of(cls, spec: LayerSpec, statistics: LayerStatistics) -> LayerEntry:
+        """Return the entry of a layer with its fitted statistics."""
+        return cls(
+            name=spec.name,
+            family=spec.family,
+            units=spec.units,
+            direction=spec.direction,
+            vector=spec.vector,
+            statistics=statistics,
+        )
+
+
+class SceneRecord(_Frozen):
+    """A scene used in training: its id, a hash over its arrays, and where they came from."""
+
+    id: str
+    sha256: str
+    synthetic: bool
+
+
+class TrainingRecord(_Frozen):
+    """How the weights came to be, complete enough to make them again."""
+
+    config: dict[str, Any]
+    seed: int
+    scenes: tuple[SceneRecord, ...]
+    epoch: int
+    epochs: int
+    interrupted: bool
+    seconds: float
+    device: str
+    versions: dict[str, str]
+    metrics: dict[str, dict[str, float | None]]
+
+
+class Manifest(_Frozen):
+    """The description of a bundle. Channels stand in order; classes by code."""
+
+    format: Literal["cryonet-bundle/1"] = "cryonet-bundle/1"
+    title: str
+    created: str
+    model: ModelConfig
+    layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    resolution: Annotated[float, Field(gt=0)]
+    resolution_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    tile: Annotated[int, Field(ge=32, multiple_of=32)]
+    overlap: Annotated[float, Field(ge=0, le=0.5)]
+    parameters: int
+    weights_sha256: str
+    training: TrainingRecord
+    calibration: None = None
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> Manifest:
+        order = [c.name for c in CLASSES]
+        if list(self.classes) != order[: len(self.classes)]:
+            raise ValueError(f"classes must be the first of {order}, in that order")
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) != len(names):
+            raise ValueError("a layer is named twice")
+        return self
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the input channels, in order."""
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any training scene was synthetic."""
+        return any(scene.synthetic for scene in self.training.scenes)

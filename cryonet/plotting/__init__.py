@@ -1,0 +1,28 @@
+"""Pictures of scenes, layers, splits, scores and errors, with matplotlib.
+
+Every function takes data and returns the Axes it drew on: the one given, or that of a new
+figure. Nothing is shown or saved here.
+"""
+
+from cryonet.plotting.charts import plot_confusion, plot_distributions, plot_history, plot_spectra
+from cryonet.plotting.maps import (
+    plot_classes,
+    plot_composite,
+    plot_errors,
+    plot_layer,
+    plot_outlines,
+    plot_splits,
+)
+
+__all__ = [
+    "plot_classes",
+    "plot_composite",
+    "plot_confusion",
+    "plot_distributions",
+    "plot_errors",
+    "plot_history",
+    "plot_layer",
+    "plot_outlines",
+    "plot_spectra",
+    "plot_splits",
+]

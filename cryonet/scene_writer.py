@@ -1,0 +1,260 @@
+"""Write a scene's folder: COGs and the STAC Item that describes them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import xarray as xr
+from numpy.typing import NDArray
+
+from cryonet.classes import CLASSES, NODATA
+from cryonet.cog import Band, write_cog
+from cryonet.errors import SceneError
+from cryonet.grid import footprint, geobox_of
+from cryonet.scene import ITEM_NAME, VARIABLES, check_scene
+
+RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How an asset's values are stored: value = number × scale + offset."""
+
+    dtype: str = "float32"
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float = float("nan")
+
+
+def write_scene(
+    scene: xr.Dataset,
+    path: str | Path,
+    *,
+    properties: Mapping[str, Any] | None = None,
+    storage: Mapping[str, Storage] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write `scene` as a folder of COGs with a STAC Item; return the folder.
+
+    The folder appears whole or not at all: everything is written under a temporary name
+    beside it and renamed at the end. A scene that is replaced stays until then.
+
+    Parameters
+    ----------
+    properties
+        Properties of the item, beside the attributes of `scene`; ``datetime`` is an ISO
+        time. Provenance belongs here: warps, sources, ``synthetic``.
+    storage
+        By asset name (``optical``, ``elevation``, ``coherence``, ``phase``); float32 by
+        default.
+    overwrite
+        Replace an existing scene. A folder that is not a scene is never replaced.
+
+    Raises
+    ------
+    SceneError
+        If the folder exists and may not be replaced, a value does not fit its storage, or
+        the disk refuses.
+    """
+    check_scene(scene)
+    target = check_target(path, overwrite=overwrite)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            work = Path(scratch) / "new"
+            work.mkdir()
+            _fill(work, scene, target.name, properties or {}, storage or {})
+            if target.exists():
+                target.replace(Path(scratch) / "old")
+            work.replace(target)
+    except OSError as error:
+        raise SceneError(
+            "the scene cannot be written", str(target), f"The system says: {error}."
+        ) from error
+    return target
+
+
+def _fill(
+    work: Path,
+    scene: xr.Dataset,
+    name: str,
+    properties: Mapping[str, Any],
+    storage: Mapping[str, Storage],
+) -> None:
+    item = _item(scene, name, properties)
+    for asset, names in _assets(scene).items():
+        file = work / f"{asset}.tif"
+        if asset == "labels":
+            described = _write_labels(scene, file)
+        else:
+            described = _write_measures(scene, names, storage.get(asset, Storage()), file)
+        item.add_asset(asset, _asset(file, described))
+    text = json.dumps(item.to_dict(include_self_link=False), indent=2, allow_nan=False)
+    (work / ITEM_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Return `path` if a scene may be written there.
+
+    Raises
+    ------
+    SceneError
+        If it exists, unless it is a scene and `overwrite` allows replacing it.
+    """
+    target = Path(path).absolute()
+    if target.exists() and not overwrite:
+        raise SceneError(
+            "the output exists already", str(path), "Choose another name, or allow overwriting."
+        )
+    if target.exists() and not (target / ITEM_NAME).is_file():
+        raise SceneError(
+            "the output is no scene, so it is not replaced", str(path), "Choose another name."
+        )
+    return target
+
+
+def _assets(scene: xr.Dataset) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name, variable in VARIABLES.items():
+        if name in scene:
+            groups.setdefault(variable.asset, []).append(name)
+    if "labels" in scene:
+        groups["labels"] = ["labels"]
+    return groups
+
+
+def _item(scene: xr.Dataset, name: str, properties: Mapping[str, Any]) -> pystac.Item:
+    geobox = geobox_of(scene)
+    merged = {k: v for k, v in {**scene.attrs, **properties}.items() if k != "id"}
+    stated = merged.pop("datetime", None)
+    outline, bbox = footprint(geobox)
+    item = pystac.Item(
+        id=str(scene.attrs.get("id", name)),
+        geometry=outline,
+        bbox=bbox,
+        datetime=_time(stated) if stated else datetime.now(UTC),
+        properties={str(k): _plain(k, v) for k, v in merged.items()},
+        stac_extensions=[RASTER, PROJECTION],
+    )
+    if not stated:
+        item.properties["cryonet:datetime"] = "unknown; the time of writing stands in"
+    assert geobox.crs is not None
+    epsg = geobox.crs.epsg
+    item.properties["proj:code"] = f"EPSG:{epsg}" if epsg else None
+    if not epsg:
+        item.properties["proj:wkt2"] = geobox.crs.to_wkt()
+    item.properties["proj:shape"] = list(geobox.shape)
+    item.properties["proj:transform"] = list(tuple(geobox.transform)[:6])
+    item.properties["gsd"] = abs(geobox.resolution.x)
+    return item
+
+
+def _time(stated: Any) -> datetime:
+    try:
+        when = datetime.fromisoformat(str(stated))
+    except ValueError as error:
+        raise SceneError(
+            "the scene's datetime is not ISO 8601", stated, "Write 2020-08-31T05:00:00Z."
+        ) from error
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _plain(key: Any, value: Any) -> Any:
+    """`value` as JSON can hold it, NumPy numbers as numbers."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(k, v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(key, v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise SceneError(
+        f"the scene's attribute {key} cannot be kept", type(value).__name__, "Give plain data."
+    )
+
+
+def _asset(path: Path, described: list[dict[str, Any]]) -> pystac.Asset:
+    fields: dict[str, Any] = {"bands": described}
+    if path.stem == "labels":
+        fields["classification:classes"] = [
+            {"value": c.code, "name": c.name, "title": c.title} for c in CLASSES
+        ]
+    return pystac.Asset(
+        href=f"./{path.name}",
+        media_type=pystac.MediaType.COG,
+        roles=["data"],
+        extra_fields=fields,
+    )
+
+
+def _write_labels(scene: xr.Dataset, path: Path) -> list[dict[str, Any]]:
+    codes = np.asarray(scene["labels"].values)[None]
+    colours = {c.code: c.rgb for c in CLASSES}
+    bands = [Band("labels", "class code")]
+    write_cog(path, codes, geobox_of(scene), bands, nodata=NODATA, colours=colours)
+    about = _about(scene["labels"])
+    return [{"name": "labels", "data_type": "uint8", "nodata": NODATA, **about}]
+
+
+def _write_measures(
+    scene: xr.Dataset, names: Sequence[str], storage: Storage, path: Path
+) -> list[dict[str, Any]]:
+    bands = [Band(n, VARIABLES[n].units, storage.scale, storage.offset) for n in names]
+    data = np.stack([encode(scene[n].values, storage, name=n) for n in names])
+    # A mean of angles is no angle.
+    overviews = "nearest" if "phase" in names else "average"
+    write_cog(path, data, geobox_of(scene), bands, nodata=storage.nodata, resampling=overviews)
+    stored = {
+        "data_type": storage.dtype,
+        "nodata": _plain("nodata", storage.nodata),
+        "raster:scale": storage.scale,
+        "raster:offset": storage.offset,
+    }
+    return [{"name": n, "unit": VARIABLES[n].units, **stored, **_about(scene[n])} for n in names]
+
+
+def _about(data: xr.DataArray) -> dict[str, Any]:
+    """Return what is known of a variable beside its units and name, for its band's record."""
+    more = {k: v for k, v in data.attrs.items() if k not in ("units", "long_name")}
+    return {"cryonet:about": _plain(data.name, more)} if more else {}
+
+
+def encode(values: NDArray[np.float32], storage: Storage, *, name: str) -> NDArray[Any]:
+    """Return `values` as the numbers that `storage` keeps, missing ones as its nodata.
+
+    Raises
+    ------
+    SceneError
+        If a value lies outside what the stored dtype can hold: it would be altered.
+    """
+    known = np.isfinite(values)
+    numbers = (values.astype("float64") - storage.offset) / storage.scale
+    if np.issubdtype(np.dtype(storage.dtype), np.floating):
+        return np.where(known, numbers, storage.nodata).astype(storage.dtype)
+    numbers = np.rint(numbers)
+    limits = np.iinfo(storage.dtype)
+    if known.any():
+        low, high = float(numbers[known].min()), float(numbers[known].max())
+        if low < limits.min or high > limits.max:
+            raise SceneError(
+                f"{name} does not fit {storage.dtype}", f"{low} … {high}", "Choose another storage."
+            )
+        if (numbers[known] == storage.nodata).any():
+            raise SceneError(
+                f"{name} holds the nodata number", storage.nodata, "Choose another nodata number."
+            )
+    return np.where(known, numbers, storage.nodata).astype(storage.dtype)

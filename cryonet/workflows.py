@@ -1,0 +1,266 @@
+"""One function a stage, from files to files: open, compute, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cryonet.atomic import check_replaceable, whole_file
+from cryonet.classes import NODATA
+from cryonet.cog import Band, open_raster, write_cog
+from cryonet.errors import CryonetError, SceneError
+from cryonet.file_hash import folder_hashes
+from cryonet.grid import check_same_grid, geobox_of
+from cryonet.layers import LAYERS, build_stack
+from cryonet.progress import SILENT, Progress
+from cryonet.scene import open_scene, read_item
+from cryonet.scene_writer import check_target, write_scene
+
+if TYPE_CHECKING:
+    from cryonet.config import TrainConfig
+    from cryonet.evaluate import Scores
+
+
+def make_synthetic(
+    out: str | Path,
+    *,
+    size: int = 1024,
+    seed: int = 0,
+    region: str = "poiqu",
+    dem: str | Path | None = None,
+    outlines: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Write the synthetic teaching scene as a folder; return it.
+
+    Parameters
+    ----------
+    size, seed, region
+        See `cryonet.synthetic.make_scene`.
+    dem
+        A raster of elevation in metres, which replaces the generated relief: its middle
+        `size` pixels of 10 m, in its own CRS when that is in metres, in UTM otherwise.
+    outlines
+        Polygons that replace the generated extent of the ice.
+    """
+    from cryonet.sources.labels import outline_mask
+    from cryonet.sources.terrain import read_terrain
+    from cryonet.synthetic import STORAGE, make_scene
+
+    check_target(out, overwrite=overwrite)
+    if outlines is not None and dem is None:
+        raise SceneError(
+            "outlines without terrain", str(outlines), "Give the DEM they belong to as well."
+        )
+    elevation, geobox = (None, None) if dem is None else read_terrain(dem, size=size)
+    ice = None if outlines is None or geobox is None else outline_mask(outlines, geobox)
+    scene = make_scene(
+        size,
+        seed=seed,
+        region=region,
+        elevation=elevation,
+        outlines=ice,
+        geobox=geobox,
+        progress=progress,
+    )
+    return write_scene(scene, out, storage=STORAGE, overwrite=overwrite)
+
+
+def compute_layers(
+    scene: str | Path,
+    out: str | Path,
+    *,
+    layers: str | Sequence[str] | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, tuple[str, ...]]:
+    """Write the layers of a scene as one COG; return the absent ones and what they lack.
+
+    Raises
+    ------
+    SceneError
+        If the output exists already.
+    """
+    target = Path(out)
+    if target.exists():
+        raise SceneError("the output exists already", str(target), "Choose another name.")
+    stack = build_stack(open_scene(scene), layers, progress=progress)
+    names = [str(name) for name in stack.data_vars]
+    data = np.stack([stack[name].values for name in names])
+    bands = [Band(name, LAYERS[name].units) for name in names]
+    write_cog(target, data, geobox_of(stack), bands, nodata=float("nan"), resampling="average")
+    absent: dict[str, tuple[str, ...]] = stack.attrs["absent"]
+    return absent
+
+
+def run_training(
+    config: TrainConfig, *, overwrite: bool = False, progress: Progress = SILENT
+) -> Path:
+    """Train after `config`, keep the best bundle in ``config.out``; return its folder.
+
+    Beside the bundle, ``<out>-logs`` holds ``metrics.csv`` and TensorBoard events.
+
+    Raises
+    ------
+    SceneError
+        If the output exists already and may not be replaced.
+    """
+    from cryonet.bundle import MANIFEST, save_bundle
+    from cryonet.train import train
+    from cryonet.train_log import TrainLog
+
+    check_replaceable(config.out, marker=MANIFEST, overwrite=overwrite, error=SceneError)
+    scenes = [open_scene(path) for path in config.scenes]
+    with TrainLog(config.out.parent / f"{config.out.name}-logs") as log:
+        bundle = train(
+            scenes,
+            config,
+            on_best=lambda best: save_bundle(best, config.out, overwrite=True),
+            log=log.epoch,
+            progress=progress,
+        )
+    return save_bundle(bundle, config.out, overwrite=True)
+
+
+def run_prediction(
+    bundle: str | Path,
+    scene: str | Path,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    overlap: float | None = None,
+    batch: int = 4,
+    blend: str = "cosine",
+    flips: bool = False,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Predict a scene with a bundle and write the prediction's folder; return it."""
+    from cryonet.bundle import load_bundle
+    from cryonet.predict import predict_scene
+    from cryonet.prediction import PASSPORT, write_prediction
+
+    target = check_replaceable(out, marker=PASSPORT, overwrite=overwrite, error=SceneError)
+    model, data, item = load_bundle(bundle), open_scene(scene), read_item(scene)
+    prediction = predict_scene(
+        model,
+        data,
+        device=device,
+        overlap=overlap,
+        batch=batch,
+        blend=blend,
+        flips=flips,
+        progress=progress,
+    )
+    passport = {
+        "format": "cryonet-passport/1",
+        "scene": {
+            "id": item["id"],
+            "files": folder_hashes(scene),
+            "warps": item["properties"].get("cryonet:warps", []),
+            "synthetic": bool(item["properties"].get("synthetic", False)),
+        },
+        "bundle": model.manifest.model_dump(mode="json"),
+        "settings": {"batch": batch, "blend": blend, "flips": flips, "device": device},
+        "versions": {
+            name: version(name) for name in ("cryonet", "torch", "numpy", "rasterio", "xarray")
+        },
+    }
+    return write_prediction(prediction, target, passport=passport, overwrite=overwrite)
+
+
+def run_evaluation(
+    prediction: str | Path,
+    labels: str | Path,
+    *,
+    out: str | Path | None = None,
+    split: str = "all",
+) -> Scores:
+    """Return the scores of a prediction against labels, and write them as JSON to `out`.
+
+    Parameters
+    ----------
+    labels
+        A scene's folder, or a GeoTIFF of class codes, on the prediction's grid.
+    split
+        ``all`` pixels, or only those of one split of the training run behind the
+        prediction: ``train``, ``validation`` or ``test``.
+
+    Raises
+    ------
+    GridError
+        If the labels lie on another grid.
+    SceneError
+        If there are no labels, or the split is unknown.
+    """
+    from cryonet.evaluate import score
+    from cryonet.prediction import open_prediction, read_passport
+
+    found = open_prediction(prediction)
+    names = [str(name) for name in found["class"].values]
+    truth = _read_labels(labels)
+    check_same_grid(geobox_of(found), geobox_of(truth), what="prediction and labels")
+    codes = np.asarray(truth.values)
+    mask = None if split == "all" else _split_mask(read_passport(prediction), split, codes.shape)
+    scores = score(
+        np.asarray(found["classes"].values), codes, geobox_of(found), classes=names, mask=mask
+    )
+    if out is not None:
+        text = json.dumps({"split": split, **scores.to_dict()}, indent=2) + "\n"
+        with whole_file(Path(out)) as file:
+            file.write_text(text, encoding="utf-8")
+    return scores
+
+
+def _read_labels(path: str | Path) -> xr.DataArray:
+    where = Path(path)
+    if where.is_dir() or where.suffix == ".json":
+        scene = open_scene(where)
+        if "labels" not in scene:
+            raise SceneError("the scene has no labels", str(where), "Give a scene with labels.")
+        return scene["labels"]
+    import rioxarray
+
+    with open_raster(where) as source:
+        count, kind = source.count, source.dtypes[0]
+    if count != 1 or kind != "uint8":
+        raise SceneError(
+            "the file does not hold class codes", f"{count} bands of {kind}", "Give one of uint8."
+        )
+    found = rioxarray.open_rasterio(where, driver="GTiff")
+    assert isinstance(found, xr.DataArray)
+    nodata = found.rio.nodata
+    band = found.isel(band=0)
+    return band if nodata in (None, NODATA) else band.where(band != nodata, NODATA).astype("uint8")
+
+
+def _split_mask(
+    passport: dict[str, Any], split: str, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    from cryonet.chips import SPLITS, split_map
+    from cryonet.config import SplitConfig
+
+    if split not in SPLITS:
+        known = ", ".join(("all", *SPLITS))
+        raise SceneError("the split is unknown", split, f"Known are: {known}.")
+    training = passport["bundle"]["training"]
+    ids = [scene["id"] for scene in training["scenes"]]
+    if passport["scene"]["id"] not in ids:
+        raise CryonetError(
+            "the model was not trained on this scene",
+            passport["scene"]["id"],
+            "All of it is test: score it with split all.",
+        )
+    index = ids.index(passport["scene"]["id"])
+    config = SplitConfig.model_validate(training["config"]["split"])
+    generator = np.random.default_rng([training["seed"], index])
+    codes = split_map((shape[0], shape[1]), config, generator=generator)
+    mask: NDArray[np.bool_] = codes == SPLITS[split]
+    return mask

@@ -1,0 +1,1 @@
+"""The dashboard: arranges what `cryonet` computes, and computes nothing itself."""

@@ -1,0 +1,128 @@
+"""Labels are burned in the stated order, with nunataks as holes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio.features
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from shapely import Point, box, contains_xy
+
+from cryonet.errors import SceneError
+from cryonet.sources.labels import burn_labels, check_roles
+from cryonet.sources.rule import CleanIceRule
+
+MakeOutlines = Callable[..., Path]
+GRID = GeoBox((40, 50), Affine(10, 0, 478000, 0, -10, 3108140), "EPSG:32645")
+CLEAN = box(478000, 3107740, 478300, 3108140)
+DEBRIS = box(478200, 3107840, 478400, 3108040)
+LAKE = box(478250, 3107890, 478450, 3107990)
+
+
+def held(shape: object) -> np.ndarray:
+    """Pixels whose centre lies in `shape`, by point-in-polygon tests."""
+    x = 478000 + 10 * (np.arange(50) + 0.5)
+    y = 3108140 - 10 * (np.arange(40) + 0.5)
+    return contains_xy(shape, *np.meshgrid(x, y))
+
+
+def test_lake_covers_debris_covers_clean_ice(outlines: MakeOutlines) -> None:
+    files = {
+        "lake": outlines("lake.gpkg", [LAKE]),
+        "clean_ice": outlines("clean.gpkg", [CLEAN]),
+        "debris": outlines("debris.gpkg", [DEBRIS], to="EPSG:32644"),
+    }
+    labels = burn_labels(files, GRID)
+    wanted = np.where(held(LAKE), 3, np.where(held(DEBRIS), 2, np.where(held(CLEAN), 1, 0)))
+    np.testing.assert_array_equal(labels.codes, wanted)
+    assert labels.codes.dtype == np.uint8
+    assert labels.record["burn_order"] == ["clean_ice", "debris", "lake"]
+    rows = {row["role"]: row for row in labels.record["files"]}
+    assert rows["debris"]["from_crs"] == "EPSG:32644"
+    assert rows["lake"]["pixels"] == held(LAKE).sum()
+    assert rows["lake"]["file"] == "lake.gpkg"
+    assert len(rows["lake"]["sha256"]) == 64
+
+
+def test_a_nunatak_stays_open(outlines: MakeOutlines) -> None:
+    nunatak = Point(478150, 3107940).buffer(60)
+    labels = burn_labels({"clean_ice": outlines("a.gpkg", [CLEAN - nunatak])}, GRID)
+    assert held(nunatak).sum() > 50
+    assert not labels.codes[held(nunatak)].any()
+    assert (labels.codes[held(CLEAN) & ~held(nunatak)] == 1).all()
+
+
+def test_debris_is_the_outline_minus_clean_ice(outlines: MakeOutlines) -> None:
+    files = {"glacier": outlines("g.gpkg", [CLEAN]), "clean_ice": outlines("c.gpkg", [DEBRIS])}
+    labels = burn_labels(files, GRID)
+    wanted = np.where(held(DEBRIS), 1, np.where(held(CLEAN), 2, 0))
+    np.testing.assert_array_equal(labels.codes, wanted)
+    assert "debris" in labels.record["rule_in_words"]
+
+
+def test_clean_ice_is_the_outline_minus_debris(outlines: MakeOutlines) -> None:
+    files = {"glacier": outlines("g.gpkg", [CLEAN]), "debris": outlines("d.gpkg", [DEBRIS])}
+    wanted = np.where(held(DEBRIS), 2, np.where(held(CLEAN), 1, 0))
+    np.testing.assert_array_equal(burn_labels(files, GRID).codes, wanted)
+
+
+def test_a_rule_parts_the_outline_by_brightness(outlines: MakeOutlines) -> None:
+    red = np.random.default_rng(0).random((40, 50)).astype("float32")
+    red[0, 0] = 0.5  # the threshold itself is clean ice
+    red[1, :4] = np.nan
+    files = {"glacier": outlines("g.gpkg", [CLEAN]), "lake": outlines("l.gpkg", [LAKE])}
+    labels = burn_labels(files, GRID, rule=CleanIceRule("red", 0.5), reflectance=red)
+    inside = held(CLEAN)
+    wanted = np.where(inside, np.where(np.isnan(red), 255, np.where(red >= 0.5, 1, 2)), 0)
+    np.testing.assert_array_equal(labels.codes, np.where(held(LAKE), 3, wanted))
+    assert labels.codes[0, 0] == 1
+    assert labels.record["rule"] == "red>=0.5"
+
+
+def test_holes_in_the_imagery_do_not_touch_labels_without_a_rule(outlines: MakeOutlines) -> None:
+    blind = np.full((40, 50), np.nan, dtype="float32")
+    labels = burn_labels({"debris": outlines("d.gpkg", [DEBRIS])}, GRID, reflectance=blind)
+    assert 255 not in labels.codes
+
+
+def test_a_threshold_in_digital_numbers_is_exact(outlines: MakeOutlines) -> None:
+    """What is 140 of 255 in a byte raster is at least 140/255 in float32 too."""
+    codes = np.resize(np.arange(256), (40, 50))
+    red = codes.astype("float32") * np.float32(1 / 255)
+    files = {"glacier": outlines("g.gpkg", [box(477000, 3107000, 479000, 3109000)])}
+    for number in (*range(5, 256, 18), 140):
+        rule = CleanIceRule("red", number / 255)
+        burned = burn_labels(files, GRID, rule=rule, reflectance=red).codes
+        np.testing.assert_array_equal(burned, np.where(codes >= number, 1, 2))
+
+
+def test_against_an_independent_rasterisation(outlines: MakeOutlines) -> None:
+    rng = np.random.default_rng(5)
+    shapes = [
+        Point(478000 + 500 * rng.random(), 3107740 + 400 * rng.random()).buffer(90 * rng.random())
+        for _ in range(30)
+    ]
+    labels = burn_labels({"lake": outlines("a.gpkg", shapes)}, GRID)
+    wanted = rasterio.features.geometry_mask(shapes, (40, 50), GRID.affine, invert=True)
+    np.testing.assert_array_equal(labels.codes == 3, wanted)
+
+
+@pytest.mark.parametrize(
+    ("roles", "rule", "match"),
+    [
+        (["snow"], None, "unknown"),
+        (["glacier"], None, "one way"),
+        (["glacier", "clean_ice", "debris"], None, "one way"),
+        (["glacier", "debris"], CleanIceRule("red", 0.5), "one way"),
+        (["debris"], CleanIceRule("red", 0.5), "no outlines"),
+    ],
+)
+def test_roles_that_leave_the_class_open_are_refused(
+    roles: list[str], rule: CleanIceRule | None, match: str
+) -> None:
+    with pytest.raises(SceneError, match=match):
+        check_roles(dict.fromkeys(roles, "a.gpkg"), rule)

@@ -1,0 +1,148 @@
+"""Training: it learns, repeats itself to the byte, and stops cleanly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cryonet.bundle import weights_bytes
+from cryonet.chips import TEST, TRAIN
+from cryonet.config import AugmentConfig, ModelConfig, SplitConfig, TrainConfig
+from cryonet.errors import ConfigError, SceneError
+from cryonet.predict import predict_scene
+from cryonet.progress import Cancelled
+from cryonet.train import learning_rate_factor, train
+from cryonet.trainset import draw_batch, make_trainset
+
+
+def _config(**changes) -> TrainConfig:
+    settings = {
+        "scenes": ("blobs",),
+        "out": "bundle",
+        "classes": ("other", "clean_ice", "debris"),
+        "features": {"stack": ("red", "nir", "elevation", "aspect_sin", "aspect_cos")},
+        "split": SplitConfig(test="east", block=32, gap=4, validation_share=0.2),
+        "model": ModelConfig(
+            encoder="tu-mobilenetv3_small_100", decoder_channels=(32, 32, 16, 16, 16)
+        ),
+        "chip": 32,
+        "stride": 16,
+        "batch": 4,
+        "epochs": 2,
+        "steps_per_epoch": 12,
+        "learning_rate": 3e-3,
+        "tile": 64,
+        "weight_average": 0.8,
+        "accelerator": "cpu",
+        "threads": 1,
+        **changes,
+    }
+    return TrainConfig.model_validate(settings)
+
+
+@pytest.fixture(scope="module")
+def trained(blobs):
+    figures: list[tuple[int, dict[str, float]]] = []
+    bundle = train([blobs], _config(), log=lambda epoch, row: figures.append((epoch, row)))
+    return bundle, figures
+
+
+def test_it_learns_and_keeps_the_best_epoch(trained):
+    bundle, figures = trained
+    scores = [row["macro_iou"] for _, row in figures]
+    assert bundle.manifest.training.epoch == 1 + int(np.argmax(scores))
+    assert bundle.manifest.training.metrics["validation"]["macro_iou"] == max(scores)
+    assert max(scores) > 0.5
+    assert figures[-1][1]["loss"] < figures[0][1]["loss"]
+
+
+def test_same_seed_same_bytes(trained, blobs):
+    """T15: weights and prediction, on one CPU."""
+    bundle, _ = trained
+    again = train([blobs], _config())
+    assert weights_bytes(again.module) == weights_bytes(bundle.module)
+    assert again.manifest.weights_sha256 == bundle.manifest.weights_sha256
+    one, two = (predict_scene(b, blobs, device="cpu") for b in (bundle, again))
+    np.testing.assert_array_equal(one["probabilities"].values, two["probabilities"].values)
+    other = train([blobs], _config(seed=1, epochs=1, steps_per_epoch=2))
+    assert other.manifest.weights_sha256 != bundle.manifest.weights_sha256
+
+
+class _StopAt:
+    def __init__(self, step: int, kind: type[BaseException]) -> None:
+        self.at, self.kind = step, kind
+
+    def step(self, done: int, total: int, message: str = "") -> None:
+        if done >= self.at:
+            raise self.kind
+
+
+@pytest.mark.parametrize("kind", [Cancelled, KeyboardInterrupt])
+def test_stopping_keeps_the_best_so_far(blobs, kind):
+    config = _config(steps_per_epoch=3)
+    kept = []
+    bundle = train([blobs], config, on_best=kept.append, progress=_StopAt(4, kind))
+    assert bundle.manifest.training.interrupted
+    assert bundle.manifest.training.epoch == 1
+    assert weights_bytes(bundle.module) == weights_bytes(kept[0].module)
+
+
+def test_stopping_before_the_first_validation_gives_nothing(blobs):
+    with pytest.raises(Cancelled):
+        train([blobs], _config(), progress=_StopAt(1, KeyboardInterrupt))
+
+
+def test_statistics_see_training_pixels_only(blobs):
+    """What lies in test or validation areas changes nothing that is fitted."""
+    config = _config()
+    data = make_trainset([blobs], config)
+    splits = data.scenes[0].splits
+    changed = blobs.copy(deep=True)
+    changed["red"].values[splits != TRAIN] += 5
+    again = make_trainset([changed], config)
+    assert again.statistics == data.statistics
+    assert data.scenes[0].record.sha256 != again.scenes[0].record.sha256
+
+
+def test_batches_never_show_test_pixels_nor_other_labels(blobs):
+    config = _config(augment=AugmentConfig(zoom=0.5, gain=0, shift=0))
+    data = make_trainset([blobs], config)
+    (scene,) = data.scenes
+    scene.inputs[:, scene.splits == TEST] = 99
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        images, labels = draw_batch(data, config, 8, generator=generator)
+        assert images.max() < 50
+        assert set(torch.unique(labels).tolist()) <= {0, 1, 2, 255}
+        assert (labels != 255).any()
+
+
+def test_holes_are_ignored_in_training(blobs):
+    holed = blobs.copy(deep=True)
+    holed["red"].values[40:60, 20:60] = np.nan
+    data = make_trainset([holed], _config())
+    assert not data.scenes[0].valid[45, 30]
+    assert np.isfinite(data.scenes[0].inputs).all()
+
+
+def test_learning_rate_warms_up_and_ends_near_zero():
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == factors[9] == pytest.approx(1)
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_does_not_fit_is_refused(blobs):
+    with pytest.raises(SceneError, match="labels"):
+        train([blobs.drop_vars("labels")], _config())
+    with pytest.raises(ConfigError, match="debris"):
+        train([blobs], _config(classes=("other", "clean_ice")))
+    with pytest.raises(ConfigError, match="order"):
+        train([blobs], _config(classes=("other", "debris")))
+    with pytest.raises(ConfigError, match="id"):
+        train([blobs, blobs], _config())
+    with pytest.raises(ConfigError, match="layers"):
+        bare = blobs.drop_vars("elevation").assign_attrs(id="bare")
+        train([blobs, bare], _config(features={"stack": "full"}))
