@@ -38,11 +38,22 @@ class SplitConfig(_Frozen):
 
 
 class ModelConfig(_Frozen):
-    """Architecture and encoder. `encoder` is any name segmentation-models-pytorch knows."""
+    """Architecture and encoder. `encoder` is any name segmentation-models-pytorch knows.
+
+    The number of `decoder_channels` is the number of times the encoder halves the image.
+    `pixel_branch` is the width of a branch that looks at single pixels; 0 leaves it out.
+    """
 
     architecture: str = "cryonet"
     encoder: str = "resnet101"
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    decoder_channels: Annotated[tuple[int, ...], Field(min_length=3, max_length=5)] = (
+        256,
+        128,
+        64,
+        32,
+        16,
+    )
+    pixel_branch: Annotated[int, Field(ge=0, le=512)] = 0
 
     @model_validator(mode="after")
     def _channels(self) -> ModelConfig:
@@ -190,6 +201,7 @@ gap = 128                      # pixels in no split, round validation and test a
 architecture = "cryonet"       # U-Net++ with scSE attention
 encoder = "resnet101"          # any encoder of segmentation-models-pytorch
 decoder_channels = [256, 128, 64, 32, 16]
+pixel_branch = 0               # width of a branch for single pixels; 0 leaves it out
 
 [augment]
 dihedral = true                # flips and quarter turns, turning directions with them

@@ -42,7 +42,8 @@ PAGE = {
         "boxShadow": "none",
         "borderBottom": "1px solid #e3e8eb",
     },
-    "& .MuiToolbar-root": {"minHeight": "52px !important", "height": "53px"},
+    "& .MuiToolbar-root": {"minHeight": "52px !important", "height": "53px", "margin": "0"},
+    "& .MuiAppBar-root .MuiLinearProgress-root": {"display": "none"},
     "& .MuiAppBar-root .MuiToolbar-root": {"height": "52px", "paddingRight": "20px !important"},
     "& .MuiDrawer-paper": {"borderRight": "1px solid #e3e8eb"},
 }
@@ -88,7 +89,7 @@ def page(project: Project, *, version: str) -> pmui.Page:
     )
     follow(model)
     pn.state.on_session_destroyed(lambda _: model.close())
-    return pmui.Page(
+    built = pmui.Page(
         title="",
         meta_title=f"cryonet: {project.title}",
         header=[header(project)],
@@ -110,6 +111,15 @@ def page(project: Project, *, version: str) -> pmui.Page:
         theme_config=THEME,
         sx=PAGE,
     )
+    # On a small screen the map comes first, and the sidebar when asked for. A little later,
+    # because the map reports its size while the page is still being put together.
+    def fold(_: Any) -> None:
+        pn.state.add_periodic_callback(
+            lambda: built.param.update(sidebar_open=False), period=400, count=1
+        )
+
+    model.param.watch(fold, "narrow")
+    return built
 
 
 def follow(model: MapPage) -> None:

@@ -22,6 +22,9 @@ PANES = {name: 210 + 10 * i for i, name in enumerate(("base", *OVERLAYS))}
 
 INK = "#12303d"
 
+#: Maps below this width, in pixels, are on screens with no room for a sidebar.
+NARROW = 600
+
 #: Step of zoom levels: fine enough that a scene fills the map it opens on.
 SNAP = 0.25
 
@@ -191,6 +194,7 @@ class MapView:
         if not self._settled:
             # The size of the map is known only now that the browser has drawn it.
             self._settled = True
+            self.page.narrow = self.map.right - self.map.left < NARROW
             self.map.zoom = self.map.zoom + zoom_change(self.page.view, self.bounds)
 
     def _touched(self, **event: Any) -> None:

@@ -155,13 +155,17 @@ def open_project(
     model = bundle_model(Path(bundle), device=device) if bundle else None
     work = tempfile.TemporaryDirectory(prefix="cryonet-")
     project = Project(data, base_titles(pictures), store, model, folder=work)
-    if prediction is not None:
-        finished = Path(prediction)
-    elif model is not None:
-        finished = write_pictures(model.predict(data, project.whole, progress), Path(work.name))
-    else:
-        return project
-    opened = show(finished, data, project.whole, store, title="Whole scene")
+    try:
+        if prediction is not None:
+            finished = Path(prediction)
+        elif model is not None:
+            finished = write_pictures(model.predict(data, project.whole, progress), Path(work.name))
+        else:
+            return project
+        opened = show(finished, data, project.whole, store, title="Whole scene")
+    except BaseException:
+        project.close()
+        raise
     return dataclasses.replace(project, opened=opened)
 
 

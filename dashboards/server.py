@@ -244,6 +244,8 @@ def serve(
     check_exposure(address, password)
     allowed = allowed_origins(address, port, origins)
     check_port(address, port)
+    if bundle is not None:
+        leave_a_core()
     project = open_project(
         scene, bundle=bundle, prediction=prediction, device=device, progress=_Said()
     )
@@ -279,6 +281,14 @@ def _serve(project: Project, host: Host) -> None:
         extra_patterns=routes(lambda: project.store),
         **login,
     )
+
+
+def leave_a_core() -> None:
+    """Keep one processor core free of inference, so that the page answers meanwhile."""
+    import torch
+
+    spare = max(1, (os.cpu_count() or 2) - 1)
+    torch.set_num_threads(min(torch.get_num_threads(), spare))
 
 
 def check_port(address: str, port: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import param
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox, box
+from odc.geo.geom import BoundingBox, Geometry, box
 
 from cryonet.errors import CryonetError, GridError
 from cryonet.grid import Window
@@ -36,21 +36,32 @@ def window_of(geobox: GeoBox, bounds: Bounds) -> Window:
     GridError
         If they do not meet.
     """
-    south, west, north, east = bounds
-    shape = box(west, south, east, north, "EPSG:4326")
-    # Edges are cut into many pieces: a straight parallel is curved on another grid.
-    there = shape.to_crs(geobox.crs, resolution=max(east - west, north - south) / 50).boundingbox
-    left, top = ~geobox.transform * (there.left, there.top)
-    right, bottom = ~geobox.transform * (there.right, there.bottom)
-    height, width = int(geobox.shape[0]), int(geobox.shape[1])
-    cols = sorted((min(max(round(left), 0), width), min(max(round(right), 0), width)))
-    rows = sorted((min(max(round(top), 0), height), min(max(round(bottom), 0), height)))
-    if rows[0] == rows[1] or cols[0] == cols[1]:
+    # Cut in degrees first: a map of the whole world has no place on a UTM grid.
+    scene = bounds_of(geobox)
+    south, west = max(bounds[0], scene[0]), max(bounds[1], scene[1])
+    north, east = min(bounds[2], scene[2]), min(bounds[3], scene[3])
+    window = None
+    if south < north and west < east:
+        window = _pixels(geobox, box(west, south, east, north, "EPSG:4326"))
+    if window is None:
         raise GridError(
             "the area lies outside the scene",
-            f"{south:.3f} to {north:.3f} N, {west:.3f} to {east:.3f} E",
+            f"{bounds[0]:.3f} to {bounds[2]:.3f} N, {bounds[1]:.3f} to {bounds[3]:.3f} E",
             "Move the map, or draw a rectangle on the image.",
         )
+    return window
+
+
+def _pixels(geobox: GeoBox, shape: Geometry) -> Window | None:
+    # Edges are cut into many pieces: a straight parallel is curved on another grid.
+    box_there = shape.to_crs(geobox.crs, resolution=shape.boundingbox.span_x / 50).boundingbox
+    left, top = ~geobox.transform * (box_there.left, box_there.top)
+    right, bottom = ~geobox.transform * (box_there.right, box_there.bottom)
+    height, width = int(geobox.shape[0]), int(geobox.shape[1])
+    cols = sorted(min(max(round(edge), 0), width) for edge in (left, right))
+    rows = sorted(min(max(round(edge), 0), height) for edge in (top, bottom))
+    if rows[0] == rows[1] or cols[0] == cols[1]:
+        return None
     return Window(rows[0], cols[0], rows[1] - rows[0], cols[1] - cols[0])
 
 
@@ -77,6 +88,7 @@ class MapPage(param.Parameterized):
     confidence_opacity = param.Number(default=0.9, bounds=(0, 1))
 
     view = param.Tuple(default=None, allow_None=True, length=4, doc="Bounds the map shows.")
+    narrow = param.Boolean(default=False, doc="Whether the screen has no room for a sidebar.")
     rectangle = param.Tuple(default=None, allow_None=True, length=4, doc="Bounds drawn.")
     area = param.Selector(default="view", objects=list(AREAS.values()))
     cursor = param.Tuple(default=None, allow_None=True, length=2, doc="Latitude, longitude.")

@@ -49,6 +49,11 @@ def band_ratio(bands: Bands, cell: float) -> Array:
     return _quotient(bands["red"], bands["swir16"])
 
 
+def iron_oxide(bands: Bands, cell: float) -> Array:
+    """Return the iron oxide ratio, red / blue: weathered rock is redder than young debris."""
+    return _quotient(bands["red"], bands["blue"])
+
+
 def s3(bands: Bands, cell: float) -> Array:
     """Return the S3 snow index, which tells snow among vegetation.
 
@@ -176,5 +181,10 @@ INDICES = (
         ndsi_nw, ("nir", "swir16"), "normalised difference snow index, no water",
         "(nir - swir16 - 0.05) / (nir + swir16)", "Yan et al. 2020, Water 12(5), 1339",
         name="ndsi_nw", limits=(float("-inf"), 1.0),
+    ),
+    _formula(
+        iron_oxide, ("red", "blue"), "iron oxide ratio", "red / blue",
+        "Segal 1982, Proc. 2nd Thematic Conf. Remote Sens. Expl. Geol., 949-951",
+        name="iron_oxide", limits=(0.0, float("inf")),
     ),
 )  # fmt: skip

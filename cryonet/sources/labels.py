@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from cryonet.classes import BURN_ORDER, CLASSES, NODATA
 from cryonet.errors import SceneError
-from cryonet.sources.polygons import read_polygons
+from cryonet.sources.polygons import Polygons, read_polygons
 from cryonet.sources.raster import fingerprint
 from cryonet.sources.rule import CleanIceRule
 
@@ -116,12 +116,22 @@ def burn_labels(
     return Labels(codes, record)
 
 
-def _burn(path: str | Path, grid: GeoBox, role: str) -> tuple[Mask, dict[str, Any]]:
-    found = read_polygons(path, grid)
+def outline_mask(path: str | Path, grid: GeoBox) -> Mask:
+    """Return where pixel centres lie inside the polygons of a vector file, holes left out."""
+    return _rasterise(read_polygons(path, grid), grid)
+
+
+def _rasterise(found: Polygons, grid: GeoBox) -> Mask:
     burned = rasterio.features.rasterize(
         found.shapes, out_shape=tuple(grid.shape), transform=grid.affine, dtype="uint8"
     )
     mask: Mask = burned.astype(bool)
+    return mask
+
+
+def _burn(path: str | Path, grid: GeoBox, role: str) -> tuple[Mask, dict[str, Any]]:
+    found = read_polygons(path, grid)
+    mask = _rasterise(found, grid)
     row = {
         "role": role,
         **fingerprint(path),

@@ -70,7 +70,9 @@ def light(
     dark = cast_shadow(surface, cell=cell, azimuth=azimuth, elevation=elevation)
     sun = direct * (1.0 - ndimage.gaussian_filter(dark.astype(float), 0.5))
     rise = np.hypot(*np.gradient(surface, cell))
-    sky = 0.5 * (1.0 + 1.0 / np.sqrt(1.0 + rise**2))
+    # What a steep pixel does not see of the sky, the slopes across the valley give back,
+    # but for a little.
+    sky = 1.0 - 0.1 * (1.0 - 1.0 / np.sqrt(1.0 + rise**2))
     return sun, np.where(water, 1.0, sky)
 
 

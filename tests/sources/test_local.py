@@ -149,7 +149,7 @@ def test_everything_comes_to_one_grid(tif: MakeRaster, outlines: MakeOutlines, o
     heights = (np.mgrid[:60, :60][0] + 5000).astype("float32")
     coherence = np.full((30, 30), 0.6, dtype="float32")
     phase = np.full((80, 80), 3.0, dtype="float32")
-    next_zone = Affine(40, 0, 1_066_500, 0, -40, 3_119_500)
+    next_zone = Affine(40, 0, 1_066_600, 0, -40, 3_123_000)
     path = import_scene(
         out,
         {"red": tif("r.tif", numbers())},

@@ -1,0 +1,34 @@
+"""Make the embedded sample: a synthetic scene, the demo bundle and its prediction."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from cryonet.config import load_config
+from cryonet.console import ConsoleProgress
+from cryonet.workflows import make_synthetic, run_prediction, run_training
+
+DATA = Path(__file__).resolve().parents[1]
+DEMO, TRAINING = DATA / "demo", DATA / "demo-training"
+SIZE = 384
+
+
+def main() -> None:
+    """Generate, train, predict; training scenes are made anew and not kept."""
+    for seed in (1, 2):
+        make_synthetic(TRAINING / f"poiqu-{seed}", size=SIZE, seed=seed, overwrite=True)
+    make_synthetic(DEMO / "scene", size=SIZE, seed=0, overwrite=True)
+    with ConsoleProgress("demo bundle") as progress:
+        run_training(
+            load_config(DATA / "recipes" / "demo.toml"), overwrite=True, progress=progress
+        )
+    shutil.rmtree(DEMO / "bundle-logs", ignore_errors=True)
+    run_prediction(
+        DEMO / "bundle", DEMO / "scene", DEMO / "prediction", device="cpu", overwrite=True
+    )
+    shutil.rmtree(TRAINING)
+
+
+if __name__ == "__main__":
+    main()
