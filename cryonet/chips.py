@@ -60,7 +60,8 @@ def split_map(
     chosen = generator.choice(usable, size=count, replace=False) if usable else np.array([])
     validation = np.isin(blocks, chosen) & free
     codes = np.full(shape, TRAIN, np.uint8)
-    codes[_grow(validation, config.gap)] = GAP
+    around = config.gap if config.validation_gap is None else config.validation_gap
+    codes[_grow(validation, around)] = GAP
     codes[validation] = VALIDATION
     codes[test] = TEST
     codes[near_test] = GAP

@@ -234,6 +234,8 @@ def _warp_table(warps: Sequence[Mapping[str, Any]]) -> Table:
     names = ("name", "file", "from", "to", "resampling")
     table = _table("Warps", *((name, "left") for name in names))
     table.caption, table.caption_justify = kept if still else None, "left"
+    for column in (0, 2, 3, 4):
+        table.columns[column].no_wrap = True
     for row in moved:
         table.add_row(
             str(row.get("variable", "")),
@@ -254,11 +256,10 @@ def _grid_text(warp: Mapping[str, Any], side: str) -> str:
 
 def _share(share: float) -> str:
     """Return a share as per cent that says 100 or 0 only when it is."""
-    if 0 < share < 0.0005:
+    text = f"{share:.1%}".replace("%", " %")
+    if share > 0 and text == "0.0 %":
         return "<0.1 %"
-    if 0.9995 <= share < 1:
-        return ">99.9 %"
-    return f"{share:.1%}".replace("%", " %")
+    return ">99.9 %" if share < 1 and text == "100.0 %" else text
 
 
 def _figure(value: float) -> str:

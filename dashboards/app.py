@@ -111,6 +111,7 @@ def page(project: Project, *, version: str) -> pmui.Page:
         theme_config=THEME,
         sx=PAGE,
     )
+
     # On a small screen the map comes first, and the sidebar when asked for. A little later,
     # because the map reports its size while the page is still being put together.
     def fold(_: Any) -> None:

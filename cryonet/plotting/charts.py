@@ -99,7 +99,8 @@ def plot_distributions(
     pooled = np.concatenate([inside for _, inside in groups])
     if pooled.size == 0:
         raise CryonetError("there is nothing to compare", list(names), "Name classes that occur.")
-    edges = np.linspace(*np.percentile(pooled, (0.5, 99.5)), 41)
+    low, high = (float(v) for v in np.percentile(pooled, (0.5, 99.5)))
+    edges = np.linspace(low, high, 41)
     ax = axes_of(ax, (4.6, 3.4))
     for entry, inside in groups:
         if edges[0] < edges[-1] and inside.size:

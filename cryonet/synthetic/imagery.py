@@ -30,7 +30,7 @@ def ground_fractions(
     pixel cannot be told from a rock pixel by its spectrum.
     """
     shape = cover.labels.shape
-    mixture = region.rock_mix + 0.16 * fractal_field(shape, rng, slope=1.4, longest=30)
+    mixture = region.rock_mix + 0.16 * fractal_field(shape, rng, slope=1.0, longest=16)
     mixture = np.clip(mixture, 0.0, 1.0)
     grain = np.clip(0.35 + 0.25 * fractal_field(shape, rng, slope=2.0, longest=80), 0.0, 1.0)
     dust = np.clip(0.6 + 0.3 * fractal_field(shape, rng, slope=1.8, longest=50), 0.0, 1.0)

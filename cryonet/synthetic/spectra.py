@@ -40,7 +40,7 @@ BANDS = (
 
 _ROWS: tuple[tuple[str, tuple[float, ...]], ...] = (
     # Warren 1982, Dozier et al. 2009: bright and flat, falling as grains grow, dark in SWIR.
-    ("fresh_snow", (0.94, 0.95, 0.95, 0.95, 0.91, 0.86, 0.82, 0.79, 0.025, 0.022)),
+    ("fresh_snow", (0.93, 0.94, 0.94, 0.94, 0.89, 0.84, 0.79, 0.76, 0.025, 0.022)),
     ("old_snow", (0.80, 0.82, 0.83, 0.83, 0.79, 0.74, 0.70, 0.67, 0.018, 0.016)),
     # Zeng et al. 1984: glacier ice, clean and with dust.
     ("blue_ice", (0.47, 0.48, 0.45, 0.45, 0.41, 0.37, 0.32, 0.305, 0.011, 0.010)),
