@@ -26,8 +26,9 @@ class SplitConfig(_Frozen):
 
     `test` holds out one side of the scene; `validation` is a share of square blocks drawn
     at random from the rest. `gap` pixels round every test area and `validation_gap` pixels
-    round every validation block (`gap` when None) belong to no split. Below one chip of gap, a training chip may show pixels of a validation area,
-    never its labels; test pixels are in no training chip, whatever the gap.
+    round every validation block (`gap` when None) belong to no split. Below one chip of
+    gap, a training chip may show pixels of a validation area, never its labels; test
+    pixels are in no training chip, whatever the gap.
     """
 
     test: Literal["none", "west", "east", "north", "south", "blocks"] = "blocks"
@@ -159,7 +160,7 @@ def parse_config(raw: dict[str, object]) -> TrainConfig:
         ) from error
 
 
-EXAMPLE = '''\
+EXAMPLE = """\
 # A cryonet training run. Every key but scenes and out may be left out; the values here
 # are the defaults, and each of them is our choice: the paper states none.
 
@@ -210,4 +211,4 @@ dihedral = true                # flips and quarter turns, turning directions wit
 zoom = 0.0                     # largest change of scale, natural logarithm
 gain = 0.1                     # brightness factor, standard deviation
 shift = 0.1                    # brightness addend, standard deviation
-'''
+"""

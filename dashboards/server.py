@@ -268,7 +268,11 @@ def _serve(project: Project, host: Host) -> None:
     version = secrets.token_hex(4)
     login: dict[str, Any] = {}
     if host.password:
-        login = {"basic_auth": host.password, "cookie_secret": secrets.token_hex(32)}
+        login = {
+            "basic_auth": host.password,
+            "cookie_secret": secrets.token_hex(32),
+            "login_template": str(Path(__file__).parent / "style" / "login.html"),
+        }
     typer.echo(f"Dashboard of {project.title}: http://{host.origins[0]}/ (stop with Ctrl-C)")
     pn.serve(
         {"/": lambda: page(project, version=version)},

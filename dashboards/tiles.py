@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import threading
 from collections import OrderedDict
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 from rio_tiler.colormap import cmap
 from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
-from rio_tiler.utils import render as encode_png
 from scipy.ndimage import binary_dilation
 
 from cryonet.classes import CLASSES, NODATA
@@ -50,8 +51,10 @@ class Picture:
                 pixels = self.draw(reader, z, x, y)
             except TileOutsideBounds:
                 pixels = np.zeros((4, SIZE, SIZE), np.uint8)
+        body = io.BytesIO()
         # Level 1: drawing a tile must not cost more than reading it.
-        return bytes(encode_png(pixels, img_format="PNG", zlevel=1))
+        PIL.Image.fromarray(np.moveaxis(pixels, 0, -1)).save(body, "PNG", compress_level=1)
+        return body.getvalue()
 
 
 class TileStore:

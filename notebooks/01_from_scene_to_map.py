@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -52,7 +54,7 @@ from rich import print
 
 from cryonet import LAYERS, build_stack, open_prediction, open_scene
 from cryonet.config import TrainConfig
-from cryonet.console import ConsoleProgress, confusion_table, score_table
+from cryonet.console import ConsoleProgress, score_table
 from cryonet.layers import STACKS  # noqa: F401 - for exercise 3
 from cryonet.plotting import (
     plot_classes,

@@ -128,7 +128,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_left_behind(bundle, folder, 
     with pytest.raises(BundleError, match="exists"):
         save_bundle(bundle, folder)
     (tmp_path / "notes").mkdir()
-    with pytest.raises(BundleError, match="exists"):
+    with pytest.raises(BundleError, match="something else"):
         save_bundle(bundle, tmp_path / "notes", overwrite=True)
     save_bundle(bundle, folder, overwrite=True)
     assert {p.name for p in tmp_path.iterdir()} == {"bundle", "notes"}

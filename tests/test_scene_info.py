@@ -46,7 +46,7 @@ def scene() -> xr.Dataset:
         GRID,
         attrs={
             "id": "synthetic-poiqu-0",
-            "title": "Synthetic teaching scene of a valley like Poiqu in the central Himalaya, with lakes",
+            "title": "Synthetic teaching scene of a valley like Poiqu in the Himalaya, with all it has",
             "synthetic": True,
             "datetime": "2020-08-31T05:00:00Z",
             "cryonet:warps": warps,
@@ -120,9 +120,9 @@ def test_it_fits_eighty_columns_and_cuts_nothing(scene: xr.Dataset) -> None:
 
 
 def test_shares_say_all_or_nothing_only_when_it_is(scene: xr.Dataset) -> None:
-    green = np.full((50, 40), 0.2, dtype="float32")
+    green = np.full((100, 100), 0.2, dtype="float32")
     green[0, 0] = np.nan
-    grid = GeoBox((50, 40), GRID.affine, GRID.crs)
+    grid = GeoBox((100, 100), GRID.affine, GRID.crs)
     made = scene_from_arrays({"green": green, "red": green * 0 + 1, "blue": green * np.nan}, grid)
     assert ">99.9 %" in shown(made)
     made["green"][:] = np.nan

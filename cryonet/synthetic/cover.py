@@ -95,13 +95,12 @@ def cover_debris(
 
 def hummocks(where: Mask, rng: np.random.Generator, *, cell: float) -> Grid:
     """Return the height of the hummocks of debris-covered ice, m, zero elsewhere."""
-    pattern = fractal_field(where.shape, rng, slope=1.5, longest=9, shortest=3)
-    return 0.16 * cell * pattern * ndimage.gaussian_filter(where.astype(float), 1.5) * where
+    pattern = fractal_field(where.shape, rng, slope=1.5, longest=14, shortest=5)
+    result: Grid = 0.3 * cell * pattern * ndimage.gaussian_filter(where.astype(float), 1.5) * where
+    return result
 
 
-def cover_snow(
-    glaciers: Glaciers, surface: Grid, rng: np.random.Generator, *, cell: float
-) -> Grid:
+def cover_snow(glaciers: Glaciers, surface: Grid, rng: np.random.Generator, *, cell: float) -> Grid:
     """Return the share of snow: all the upper glaciers, and patches in gullies off them."""
     low, high = np.quantile(surface, (0.02, 0.98))
     span = float(high - low)
@@ -139,6 +138,6 @@ def cover_plants(
     share = 1.0 / (1.0 + np.exp(-((depth - line) * 22.0 + 0.9 * noise)))
     share *= np.clip((1.1 - rise) / 0.4, 0.0, 1.0)
     near = ndimage.gaussian_filter(glaciers.mask.astype(float), 6.0)
-    # Below a tenth of cover there are no plants at all, so bare rock is bare.
-    share = np.clip((share - 0.1) / 0.9, 0.0, 1.0)
+    # Below a fifth of cover there are no plants at all, so bare rock is bare.
+    share = np.clip((share - 0.2) / 0.8, 0.0, 1.0)
     return np.where(glaciers.mask, 0.0, most * share * np.clip(1.0 - 4.0 * near, 0.0, 1.0))

@@ -21,9 +21,7 @@ OPTICAL = Storage("uint16", 1e-4, -0.1, 0)
 COARSE_BANDS = frozenset(BANDS) - {"blue", "green", "red", "nir"}
 
 
-def ground_fractions(
-    cover: Cover, region: Region, rng: np.random.Generator
-) -> dict[str, Grid]:
+def ground_fractions(cover: Cover, region: Region, rng: np.random.Generator) -> dict[str, Grid]:
     """Return the share of each spectrum in each pixel; they add up to 1.
 
     Rock and debris draw their mixture from one field of one distribution, so a debris
@@ -101,9 +99,7 @@ def simulate_bands(
     return result
 
 
-def _sense(
-    reflectance: Grid, rng: np.random.Generator, *, coarse: bool
-) -> NDArray[np.float32]:
+def _sense(reflectance: Grid, rng: np.random.Generator, *, coarse: bool) -> NDArray[np.float32]:
     blurred = ndimage.gaussian_filter(reflectance, 0.45, mode="nearest")
     if coarse:
         rows, columns = blurred.shape
@@ -113,7 +109,9 @@ def _sense(
     deviation = 0.0012 + 0.006 * blurred
     noisy = blurred + deviation * rng.standard_normal(blurred.shape)
     if coarse:
-        noisy = noisy.repeat(2, axis=0).repeat(2, axis=1)[: reflectance.shape[0], : reflectance.shape[1]]
+        noisy = noisy.repeat(2, axis=0).repeat(2, axis=1)[
+            : reflectance.shape[0], : reflectance.shape[1]
+        ]
     return quantise(noisy)
 
 
@@ -124,9 +122,7 @@ def quantise(reflectance: Grid) -> NDArray[np.float32]:
     return values + np.float32(OPTICAL.offset)
 
 
-def holes(
-    shape: tuple[int, int], rng: np.random.Generator, *, share: float
-) -> NDArray[np.bool_]:
+def holes(shape: tuple[int, int], rng: np.random.Generator, *, share: float) -> NDArray[np.bool_]:
     """Return a few ragged patches without data that cover `share` of the image."""
     field = fractal_field(shape, rng, slope=4.0, longest=max(shape) / 5, shortest=8)
     return np.asarray(field >= np.quantile(field, 1 - share))

@@ -98,7 +98,9 @@ def wrap(phase: Grid) -> Grid:
     return np.asarray(np.pi - np.mod(np.pi - phase, 2 * np.pi))
 
 
-def clean_phase(surface: Grid, speed: Grid, pair: Pair, rng: np.random.Generator, *, cell: float) -> Grid:
+def clean_phase(
+    surface: Grid, speed: Grid, pair: Pair, rng: np.random.Generator, *, cell: float
+) -> Grid:
     """Return the unwrapped phase: height, motion along the line of sight, and air."""
     height = 2 * np.pi * (surface - surface.mean()) / pair.ambiguity
     down, right = np.gradient(surface, cell)
@@ -108,7 +110,8 @@ def clean_phase(surface: Grid, speed: Grid, pair: Pair, rng: np.random.Generator
     along = (-right * np.sin(angle) + down * np.cos(angle)) / fall
     moved = speed * pair.days / 365.25 * along * np.sin(np.radians(pair.incidence))
     air = 0.8 * fractal_field(surface.shape, rng, slope=3.0)
-    return height + 4 * np.pi / WAVELENGTH * moved + air
+    result: Grid = height + 4 * np.pi / WAVELENGTH * moved + air
+    return result
 
 
 def simulate_insar(

@@ -57,7 +57,8 @@ def make_relief(
         surface, lift = _uplift(surface, lift, region, rng, steps=steps, tall=tall, turns=turns)
         progress.step(level + 1, len(STEPS), "relief")
         if surface.shape == shape:
-            return surface - surface.min()
+            result: Grid = surface - surface.min()
+            return result
         if level == 0:
             surface = _bend(surface, rng, reach=3.0)
         rows, columns = (

@@ -64,7 +64,7 @@ SPECTRA: Mapping[str, NDArray[np.float64]] = {name: np.array(row) for name, row 
 #: Share of the light of a flat, sunlit pixel that comes from the sky and from bright slopes
 #: around, in `BANDS`. Our choice: shadowed snow then falls on the shadowed snow of the
 #: hand-classified pixels.
-SKYLIGHT = np.array((0.46, 0.42, 0.37, 0.36, 0.34, 0.33, 0.32, 0.32, 0.42, 0.42))
+SKYLIGHT = np.array((0.46, 0.42, 0.37, 0.36, 0.34, 0.33, 0.32, 0.32, 0.36, 0.36))
 
 #: How iron staining and the share of sheet silicates change rock in `BANDS`, relative, for
 #: one standard deviation. Our choice.

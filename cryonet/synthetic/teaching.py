@@ -44,7 +44,6 @@ CELL = 10.0
 SMALLEST = 64
 
 
-
 def make_scene(
     size: int = 1024,
     *,
@@ -176,9 +175,7 @@ def _generate(
     inner = (slice(margin, -margin),) * 2
     if given is not None:
         return glaciers_within(bed[inner], given, cell=CELL)
-    whole = grow_glaciers(
-        bed, cell=CELL, share=region.ice_share, margin=margin, progress=progress
-    )
+    whole = grow_glaciers(bed, cell=CELL, share=region.ice_share, margin=margin, progress=progress)
     # The range stands where its equilibrium line lies at the region's height.
     lift = region.equilibrium_line - whole.equilibrium_line
     return Glaciers(

@@ -74,7 +74,8 @@ def run_fold(job: tuple[str, int]) -> list[dict[str, object]]:
     scores = run_evaluation(prediction, WORK / "scene", split="test")
     minutes = (time.monotonic() - started) / 60
     shown = ", ".join(f"{row.name} {row.iou:.3f}" for row in scores.classes)
-    print(f"{fold} seed {seed}: {shown}, mean {scores.macro_iou:.3f}, {minutes:.1f} min", flush=True)
+    mean = f"mean {scores.macro_iou:.3f}, {minutes:.1f} min"
+    print(f"{fold} seed {seed}: {shown}, {mean}", flush=True)
     return [
         {
             "fold": fold,

@@ -126,6 +126,20 @@ def test_aspect_is_the_way_down(surface, east, north):
     np.testing.assert_allclose(layer("aspect_cos", downhill, 10.0), north, atol=1e-7)
 
 
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_line_of_pixels_is_level_across(across, length):
+    fall = 0.5 if length > 1 else 0.0
+    profile = -fall * 10.0 * np.arange(length)
+    surface = profile[None, :] if across else profile[:, None]
+    tilt = math.degrees(math.atan(fall))
+    np.testing.assert_allclose(layer("slope", surface, 10.0), tilt, atol=1e-5)
+    east, north = (float(across), 0.0) if across else (0.0, -1.0)
+    held = 1.0 if length > 1 else 0.0
+    np.testing.assert_allclose(layer("aspect_sin", surface, 10.0), held * east, atol=1e-7)
+    np.testing.assert_allclose(layer("aspect_cos", surface, 10.0), held * north, atol=1e-7)
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_cone_and_a_funnel(sign):
     cell, steepness = 10.0, 0.5
