@@ -38,23 +38,45 @@ def check_replaceable(
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `target` that takes its place if all goes well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+def whole_folder(target: Path, *, error: type[CryonetError] = CryonetError) -> Iterator[Path]:
+    """Give a temporary folder beside `target` that takes its place if all goes well.
+
+    Raises
+    ------
+    error
+        If the system refuses: no space, no permission. Nothing is left behind then, and
+        what stood at `target` stays.
+    """
+    work: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         yield work
         work.chmod(0o755)
-        if target.exists():
-            # The old folder steps aside first: at no moment is there half of either.
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.replace(old / target.name)
-            work.replace(target)
-            shutil.rmtree(old)
-        else:
-            work.replace(target)
+        _put(work, target)
+    except OSError as refused:
+        raise error(
+            "the output cannot be written", str(target), f"The system says: {refused}."
+        ) from refused
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _put(work: Path, target: Path) -> None:
+    if not target.exists():
+        work.replace(target)
+        return
+    # The old folder steps aside first: at no moment is there half of either.
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.replace(aside / target.name)
+    try:
+        work.replace(target)
+    except OSError:
+        (aside / target.name).replace(target)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

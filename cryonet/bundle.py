@@ -51,7 +51,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     target = check_replaceable(path, marker=MANIFEST, overwrite=overwrite, error=BundleError)
     data = weights_bytes(bundle.module)
     _check_hash(data, bundle.manifest, target)
-    with whole_folder(target) as work:
+    with whole_folder(target, error=BundleError) as work:
         (work / WEIGHTS).write_bytes(data)
         text = bundle.manifest.model_dump_json(indent=2)
         (work / MANIFEST).write_text(text + "\n", encoding="utf-8")

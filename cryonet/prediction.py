@@ -53,7 +53,7 @@ def write_prediction(
         If the folder exists and is not a prediction, or may not be replaced.
     """
     target = check_replaceable(out, marker=PASSPORT, overwrite=overwrite, error=SceneError)
-    with whole_folder(target) as work:
+    with whole_folder(target, error=SceneError) as work:
         _write_rasters(prediction, work)
         text = json.dumps({**passport, "prediction": prediction.attrs}, indent=2, default=str)
         (work / PASSPORT).write_text(text + "\n", encoding="utf-8")

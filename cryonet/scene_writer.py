@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import pystac
 import xarray as xr
 from numpy.typing import NDArray
 
+from cryonet.atomic import check_replaceable, whole_folder
 from cryonet.classes import CLASSES, NODATA
 from cryonet.cog import Band, write_cog
 from cryonet.errors import SceneError
@@ -67,21 +67,8 @@ def write_scene(
     """
     check_scene(scene)
     target = check_target(path, overwrite=overwrite)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
-        ) as scratch:
-            work = Path(scratch) / "new"
-            work.mkdir()
-            _fill(work, scene, target.name, properties or {}, storage or {})
-            if target.exists():
-                target.replace(Path(scratch) / "old")
-            work.replace(target)
-    except OSError as error:
-        raise SceneError(
-            "the scene cannot be written", str(target), f"The system says: {error}."
-        ) from error
+    with whole_folder(target, error=SceneError) as work:
+        _fill(work, scene, target.name, properties or {}, storage or {})
     return target
 
 
@@ -112,16 +99,8 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
     SceneError
         If it exists, unless it is a scene and `overwrite` allows replacing it.
     """
-    target = Path(path).absolute()
-    if target.exists() and not overwrite:
-        raise SceneError(
-            "the output exists already", str(path), "Choose another name, or allow overwriting."
-        )
-    if target.exists() and not (target / ITEM_NAME).is_file():
-        raise SceneError(
-            "the output is no scene, so it is not replaced", str(path), "Choose another name."
-        )
-    return target
+    where = Path(path).absolute()
+    return check_replaceable(where, marker=ITEM_NAME, overwrite=overwrite, error=SceneError)
 
 
 def _assets(scene: xr.Dataset) -> dict[str, list[str]]:

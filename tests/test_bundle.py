@@ -141,7 +141,7 @@ def test_a_failed_write_keeps_the_old_bundle(bundle, folder, monkeypatch, tmp_pa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("cryonet.bundle.model_card", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(BundleError, match="No space"):
         save_bundle(bundle, folder, overwrite=True)
     assert (folder / MANIFEST).read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]

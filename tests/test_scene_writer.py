@@ -147,10 +147,10 @@ def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
         write_scene(make(), folder)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
-    with pytest.raises(SceneError, match="no scene"):
+    with pytest.raises(SceneError, match="something else"):
         check_target(tmp_path / "photos", overwrite=True)
     (tmp_path / "file").touch()
-    with pytest.raises(SceneError, match="no scene"):
+    with pytest.raises(SceneError, match="something else"):
         check_target(tmp_path / "file", overwrite=True)
 
 

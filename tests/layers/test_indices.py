@@ -37,6 +37,7 @@ CANCELLING = {
     "s3": {"nir": 0.1, "red": -0.1},
     "ndmi": {"nir": 0.1, "swir16": -0.1},
     "ndsi_nw": {"nir": 0.1, "swir16": -0.1},
+    "iron_oxide": {"blue": 0.0},
 }
 reflectances = arrays(np.float32, (4, 5), elements=st.floats(0, 1, width=32))
 
