@@ -227,7 +227,6 @@ def _profile(data: NDArray[Any], geobox: GeoBox, nodata: float | None) -> dict[s
         # Without this GDAL takes three byte bands for red, green and blue, a fourth for
         # opacity.
         "photometric": "MINISBLACK",
-        "alpha": "UNSPECIFIED",
     }
 
 

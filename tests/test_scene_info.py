@@ -46,7 +46,7 @@ def scene() -> xr.Dataset:
         GRID,
         attrs={
             "id": "synthetic-poiqu-0",
-            "title": "Synthetic teaching scene of a valley like Poiqu in the Himalaya, with all it has",  # noqa: E501
+            "title": "Synthetic teaching scene of a valley like Poiqu, with every variable",
             "synthetic": True,
             "datetime": "2020-08-31T05:00:00Z",
             "cryonet:warps": warps,

@@ -24,8 +24,9 @@ from cryonet.layers import LAYERS
 from cryonet.plotting.frame import Frame, Values, axes_of, class_named, frame_of
 from cryonet.scene import VARIABLES
 
-#: Colour of pixels without a value: light, so that holes are not taken for shadow or water.
-MISSING = "#f4f1ea"
+#: Colour of pixels without a value: light, so that holes are not taken for shadow or water,
+#: and a lilac that no ground has, so that they are not taken for snow.
+MISSING = "#e6d9f0"
 
 #: Percentiles between which a picture is stretched.
 STRETCH = (2.0, 98.0)
@@ -54,7 +55,7 @@ SPLIT_ROWS = (
     (GAP, "gap, not used", "#ececec"),
 )
 ERROR_ROWS = (
-    (0, "rightly not mapped", "#e8e6df"),
+    (0, "rightly not mapped", "#e4e2db"),
     (1, "right", "#4ba6dd"),
     (2, "missed", "#f0a500"),
     (3, "false", "#9c0f5f"),
@@ -86,7 +87,7 @@ def plot_composite(
     scene: xr.Dataset,
     *,
     bands: Sequence[str] = ("red", "green", "blue"),
-    gamma: float = 1.35,
+    gamma: float = 1.8,
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -173,12 +174,22 @@ def plot_layer(layer: xr.DataArray, *, title: str = "", ax: Axes | None = None) 
     wording = str(layer.attrs.get("long_name", name))
     masked = np.ma.masked_invalid(values)
     shown = _draw(
-        ax, masked, frame_of(layer), title=title or wording, cmap=colours, vmin=low, vmax=high
+        ax,
+        masked,
+        frame_of(layer),
+        title=title or _sentence(wording),
+        cmap=colours,
+        vmin=low,
+        vmax=high,
     )
     units = str(layer.attrs.get("units", "1"))
     bar = ax.figure.colorbar(shown, ax=ax, shrink=0.8)
     bar.set_label(name if units == "1" else f"{name}, {units}")
     return ax
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _colours(name: str, family: str, values: NDArray[Any]) -> tuple[Colormap, float, float]:

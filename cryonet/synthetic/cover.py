@@ -14,6 +14,9 @@ from cryonet.synthetic.ice import Glaciers
 
 Mask = NDArray[np.bool_]
 
+#: Height of the snow line over the equilibrium line, as a share of the relief.
+SNOW_LINE = 0.06
+
 
 @dataclass(frozen=True, slots=True)
 class Cover:
@@ -106,7 +109,8 @@ def cover_snow(glaciers: Glaciers, surface: Grid, rng: np.random.Generator, *, c
     span = float(high - low)
     height = (surface - glaciers.equilibrium_line) / span
     noise = fractal_field(surface.shape, rng, slope=2.2, longest=60)
-    on_ice = 1.0 / (1.0 + np.exp(-(height * 90.0 + 0.8 * noise)))
+    # A dry year: the snow has melted back to above the long-term equilibrium line.
+    on_ice = 1.0 / (1.0 + np.exp(-((height - SNOW_LINE) * 90.0 + 0.8 * noise)))
     hollow = ndimage.gaussian_filter(surface, 6.0) - ndimage.gaussian_filter(surface, 1.0)
     rise = np.hypot(*np.gradient(surface, cell))
     score = 14.0 * height + hollow / (0.6 * cell) + 0.9 * noise - 2.5 * np.maximum(rise - 0.7, 0)

@@ -281,7 +281,9 @@ def _refine(bed: Grid, flowed: _Flowed, cell: float) -> Glaciers:
     mask = near & ((surface > bed + 1.0) | (gentle & (bed > line / scale)))
     mask = ndimage.binary_opening(mask, iterations=2)
     mask = ndimage.binary_closing(mask, iterations=2, border_value=0)
-    surface = np.where(mask, np.maximum(surface, bed), bed)
+    # Ice thins towards its edge: no cliff stands there.
+    away = ndimage.distance_transform_edt(mask) * cell
+    surface = bed + np.clip(surface - bed, 0.0, 0.6 * away)
     return Glaciers(
         mask=mask,
         thickness=np.where(mask, surface - bed, 0.0),

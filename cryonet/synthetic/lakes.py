@@ -57,24 +57,21 @@ def proglacial_lakes(
 
 
 def _termini(surface: Grid, ice: Mask, cell: float) -> list[tuple[int, int, float]]:
-    # Row, column and weight of the lowest ice of each larger glacier, heaviest first.
+    # Row, column and weight of the ends of tongues, heaviest first: the lowest ice far
+    # around, weighted by how much ice hangs over it and how gently the ground falls.
     parts, number = ndimage.label(ice, structure=_AROUND)
     sizes = np.bincount(parts.ravel(), minlength=number + 1)
-    slope = np.hypot(*np.gradient(ndimage.gaussian_filter(surface, 6.0), cell))
-    border = np.ones(ice.shape, bool)
+    width = max(9, min(ice.shape) // 8)
+    top = np.where(ice & (sizes[parts] >= 60), surface, np.inf)
+    low = (ndimage.minimum_filter(top, width) == top) & np.isfinite(top)
     keep = max(4, min(ice.shape) // 40)
-    border[keep:-keep, keep:-keep] = False
-    ends = []
-    for part in np.argsort(-sizes[1:], kind="stable")[:15] + 1:
-        rows, columns = np.nonzero((parts == part) & ~border)
-        if rows.size < 60:
-            continue
-        lowest = int(np.argmin(surface[rows, columns]))
-        row, column = int(rows[lowest]), int(columns[lowest])
-        gentle = 1.0 / (1.0 + (slope[row, column] / 0.2) ** 3)
-        ends.append((row, column, float(np.sqrt(sizes[part])) * gentle))
-    ends.sort(key=lambda end: -end[2])
-    return [end for end in ends if end[2] > 0.15 * ends[0][2]][:7]
+    low[:keep] = low[-keep:] = low[:, :keep] = low[:, -keep:] = False
+    slope = np.hypot(*np.gradient(ndimage.gaussian_filter(surface, 6.0), cell))
+    above = ndimage.uniform_filter(ice.astype(float), width)
+    weights = above / (1.0 + (slope / 0.3) ** 2)
+    ends = [(int(r), int(c), float(weights[r, c])) for r, c in zip(*np.nonzero(low), strict=True)]
+    ends.sort(key=lambda end: (-end[2], end))
+    return [end for end in ends if end[2] > 0.3 * ends[0][2]][:5]
 
 
 def _spread(

@@ -113,7 +113,7 @@ _ROWS = (
         vegetation_line=0.24,
         vegetation_cover=0.95,
         forest=0.7,
-        ice_share=0.30,
+        ice_share=0.29,
         debris_share=0.06,
         lake_share=0.009,
     ),

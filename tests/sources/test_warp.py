@@ -173,8 +173,10 @@ def test_holes_do_not_spread_wrong_values() -> None:
     values[np.random.default_rng(0).random(source.shape) < 0.3] = np.nan
     route = plan_route(source, TARGET, variable="elevation", what="d.tif:1")
     out = resample(values[route.window.slices], source, route, TARGET)
-    assert np.isnan(out).any()
     np.testing.assert_allclose(out[np.isfinite(out)], 100)
+    # The valid neighbours answer for a hole: 30 % of holes stay about 30 %, while any
+    # hole among four would empty 76 %.
+    assert 0.2 < np.isnan(out).mean() < 0.4
 
 
 @pytest.mark.parametrize("middle", [-180.0, 180.0])
