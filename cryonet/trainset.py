@@ -25,8 +25,8 @@ from cryonet.layers.spec import LayerSpec
 from cryonet.manifest import SceneRecord
 from cryonet.normalise import LayerStatistics, fit_statistics, normalise
 
-#: Families whose layers change with brightness, and so may be brightened.
-SPECTRAL = ("optical", "pca", "tasseled_cap")
+#: Families made of reflectance: haze and light change them all, ratios included.
+SPECTRAL = ("optical", "indices", "pca", "tasseled_cap")
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,8 +155,8 @@ def _part(
     if rule is not None:
         assert reflectance is not None
         unknown = glacier & np.isnan(reflectance)
-        # A threshold such as 140/255 must not fall to the rounding of float32.
-        bright = reflectance >= rule.threshold * (1 - 1e-6)
+        # The number that the threshold stands for must not fall to the rounding of float32.
+        bright = reflectance >= rule.threshold - 1e-6
         masks["clean_ice"] = glacier & bright
         masks["debris"] = glacier & ~bright & ~unknown
         return unknown

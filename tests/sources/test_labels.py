@@ -89,13 +89,18 @@ def test_holes_in_the_imagery_do_not_touch_labels_without_a_rule(outlines: MakeO
     assert 255 not in labels.codes
 
 
-def test_a_threshold_in_digital_numbers_is_exact(outlines: MakeOutlines) -> None:
+@pytest.mark.parametrize(
+    ("scale", "offset", "first"), [(1 / 255, 0.0, 130), (1e-4, 0.0, 1), (1e-4, -0.1, 1003)]
+)
+def test_a_threshold_in_digital_numbers_is_exact(
+    outlines: MakeOutlines, scale: float, offset: float, first: int
+) -> None:
     """What is 140 of 255 in a byte raster is at least 140/255 in float32 too."""
-    codes = np.resize(np.arange(256), (40, 50))
-    red = codes.astype("float32") * np.float32(1 / 255)
+    codes = np.resize(np.arange(first - 1, first + 60), (40, 50))
+    red = codes.astype("float32") * np.float32(scale) + np.float32(offset)
     files = {"glacier": outlines("g.gpkg", [box(477000, 3107000, 479000, 3109000)])}
-    for number in (*range(5, 256, 18), 140):
-        rule = CleanIceRule("red", number / 255)
+    for number in range(first, first + 20):
+        rule = CleanIceRule("red", number * scale + offset)
         burned = burn_labels(files, GRID, rule=rule, reflectance=red).codes
         np.testing.assert_array_equal(burned, np.where(codes >= number, 1, 2))
 
