@@ -19,7 +19,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 #: The map is slow on a busy machine; a test that waits is not a test that fails.
-PATIENCE = 60_000
+PATIENCE = 240_000  # milliseconds: a busy machine is slow, not broken
 
 
 @pytest.fixture(scope="module")
