@@ -50,7 +50,7 @@ def band_ratio(bands: Bands, cell: float) -> Array:
 
 
 def iron_oxide(bands: Bands, cell: float) -> Array:
-    """Return the iron oxide ratio, red / blue: weathered rock is redder than young debris."""
+    """Return the iron oxide ratio, red / blue, high on rock rich in ferric iron."""
     return _quotient(bands["red"], bands["blue"])
 
 
