@@ -27,9 +27,8 @@ from cryonet.synthetic.cover import (
     hummocks,
 )
 from cryonet.synthetic.drainage import Grid
-from cryonet.synthetic.fractal import ragged_patches
 from cryonet.synthetic.ice import Glaciers, carve_troughs, glaciers_within, grow_glaciers
-from cryonet.synthetic.imagery import OPTICAL, ground_fractions, light, simulate_bands
+from cryonet.synthetic.imagery import OPTICAL, ground_fractions, holes, light, simulate_bands
 from cryonet.synthetic.insar import PAIR, simulate_insar
 from cryonet.synthetic.lakes import ponds, proglacial_lakes
 from cryonet.synthetic.region import REGIONS, Region
@@ -250,7 +249,7 @@ def _image(
         elevation=region.sun_elevation,
     )
     bands = simulate_bands(ground_fractions(cover, region, rng), sun, sky, rng)
-    missing = ragged_patches(sun.shape, rng, share=0.004)
+    missing = holes(sun.shape, rng, share=0.004)
     return {name: np.where(missing, np.float32(np.nan), band) for name, band in bands.items()}
 
 
