@@ -128,6 +128,11 @@ def _bytes(dtype: str) -> int:
     return 8 if dtype == "complex_int16" else np.dtype(dtype).itemsize
 
 
+def origin_tags(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the tag by which a file says whether it stands on synthetic or measured input."""
+    return {"CRYONET_INPUT": "synthetic" if attrs.get("synthetic") else "measured"}
+
+
 def write_cog(
     path: str | Path,
     data: NDArray[Any],
@@ -153,6 +158,8 @@ def write_cog(
         Stored number that means missing.
     colours
         Colour table for a single byte band.
+    tags
+        Metadata of the file.
     resampling
         How overviews are made: ``"nearest"`` for classes, ``"average"`` for measures.
 

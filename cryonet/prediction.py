@@ -17,7 +17,7 @@ from odc.geo.xr import wrap_xr
 
 from cryonet.atomic import check_replaceable, whole_folder
 from cryonet.classes import CLASSES, NODATA
-from cryonet.cog import Band, open_raster, write_cog
+from cryonet.cog import Band, open_raster, origin_tags, write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import footprint, geobox_of
 
@@ -65,7 +65,7 @@ def write_prediction(
 def _write_rasters(prediction: xr.Dataset, folder: Path) -> None:
     geobox = geobox_of(prediction)
     names = [str(name) for name in prediction["class"].values]
-    title = "synthetic" if prediction.attrs.get("synthetic") else "measured"
+    origin = origin_tags(prediction.attrs)
     shown = CLASSES[: len(names)]
     write_cog(
         folder / "classes.tif",
@@ -74,7 +74,7 @@ def _write_rasters(prediction: xr.Dataset, folder: Path) -> None:
         [Band("classes", "class code")],
         nodata=NODATA,
         colours={c.code: c.rgb for c in shown},
-        tags={**{f"CLASS_{c.code}": c.name for c in shown}, "CRYONET_INPUT": title},
+        tags={f"CLASS_{c.code}": c.name for c in shown} | origin,
     )
     for name, bands in (("probabilities", names), ("confidence", ["confidence"])):
         values = prediction[name].values.reshape(len(bands), *geobox.shape)
@@ -84,7 +84,7 @@ def _write_rasters(prediction: xr.Dataset, folder: Path) -> None:
             geobox,
             [Band(b, "1", _STEP) for b in bands],
             nodata=NODATA,
-            tags={"CRYONET_INPUT": title},
+            tags=origin,
             resampling="average",
         )
 

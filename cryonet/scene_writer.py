@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cryonet.atomic import check_replaceable, whole_folder
 from cryonet.classes import CLASSES, NODATA
-from cryonet.cog import Band, write_cog
+from cryonet.cog import Band, origin_tags, write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import footprint, geobox_of
 from cryonet.scene import ITEM_NAME, VARIABLES, check_scene
@@ -184,7 +184,8 @@ def _write_labels(scene: xr.Dataset, path: Path) -> list[dict[str, Any]]:
     codes = np.asarray(scene["labels"].values)[None]
     colours = {c.code: c.rgb for c in CLASSES}
     bands = [Band("labels", "class code")]
-    write_cog(path, codes, geobox_of(scene), bands, nodata=NODATA, colours=colours)
+    tags = origin_tags(scene.attrs)
+    write_cog(path, codes, geobox_of(scene), bands, nodata=NODATA, colours=colours, tags=tags)
     about = _about(scene["labels"])
     return [{"name": "labels", "data_type": "uint8", "nodata": NODATA, **about}]
 
@@ -196,7 +197,15 @@ def _write_measures(
     data = np.stack([encode(scene[n].values, storage, name=n) for n in names])
     # A mean of angles is no angle.
     overviews = "nearest" if "phase" in names else "average"
-    write_cog(path, data, geobox_of(scene), bands, nodata=storage.nodata, resampling=overviews)
+    write_cog(
+        path,
+        data,
+        geobox_of(scene),
+        bands,
+        nodata=storage.nodata,
+        tags=origin_tags(scene.attrs),
+        resampling=overviews,
+    )
     stored = {
         "data_type": storage.dtype,
         "nodata": _plain("nodata", storage.nodata),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cryonet.atomic import check_replaceable, whole_file
 from cryonet.classes import NODATA
-from cryonet.cog import Band, open_raster, write_cog
+from cryonet.cog import Band, open_raster, origin_tags, write_cog
 from cryonet.errors import CryonetError, SceneError
 from cryonet.file_hash import folder_hashes
 from cryonet.grid import check_same_grid, geobox_of
@@ -95,7 +95,15 @@ def compute_layers(
     names = [str(name) for name in stack.data_vars]
     data = np.stack([stack[name].values for name in names])
     bands = [Band(name, LAYERS[name].units) for name in names]
-    write_cog(target, data, geobox_of(stack), bands, nodata=float("nan"), resampling="average")
+    write_cog(
+        target,
+        data,
+        geobox_of(stack),
+        bands,
+        nodata=float("nan"),
+        tags=origin_tags(stack.attrs),
+        resampling="average",
+    )
     absent: dict[str, tuple[str, ...]] = stack.attrs["absent"]
     return absent
 

@@ -244,8 +244,8 @@ for ax, name in zip(axes, ("red", "ndvi", "slope", "coherence"), strict=True):
 # where it has not been. Neighbouring pixels are almost copies of each other, so picking
 # test pixels at random would be cheating: each would have a twin in training. We therefore
 # hold out the whole eastern half for the **test**, and leave a **gap** between the halves
-# that is used for nothing. Some square blocks of the western half are for **validation**:
-# they choose the best moment of training, so they must not be trained on either.
+# that is used for nothing. A square block of the western half is for **validation**: it
+# chooses the best moment of training, so it must not be trained on either.
 #
 # The settings of a training run are one object. You could also write them in a text file,
 # which `cryonet train --example` prints.
@@ -308,8 +308,8 @@ assert not any(test[chip.window.slices].any() for chip in data.chips), "the test
 # so that a laptop can train it while you read on. Its weights start from random numbers.
 #
 # Each **step** shows the network eight chips, measures how wrong it is (the *loss*) and
-# changes its weights a little. After each **epoch** the validation blocks are mapped, and
-# the best epoch so far is kept.
+# changes its weights a little. After each **epoch** the validation block is mapped, and the
+# best epoch so far is kept.
 
 # %%
 with ConsoleProgress("full stack") as progress:
@@ -324,14 +324,14 @@ with ConsoleProgress("full stack") as progress:
 plot_history(work / "full-logs" / "metrics.csv");
 
 # %% [markdown]
-# The loss falls and the scores rise, with jumps: the validation blocks are few, and of a
-# rare class they hold very few pixels. What training leaves behind is a **bundle**: the
+# The loss falls and the scores rise, with jumps: one validation block holds few pixels of a
+# rare class. What training leaves behind is a **bundle**: the
 # weights, and a manifest that says which layers they need, how to scale them, and where
 # they come from.
 
 # %%
 for file in sorted((work / "full").iterdir()):
-    print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")
+    print(f"{file.name}: {file.stat().st_size / 1e3:.0f} kB")
 
 # %% [markdown]
 # ## 7. Predict
@@ -354,7 +354,7 @@ plot_layer(
 # %% [markdown]
 # **Confidence** is 1 where the network gives all its belief to one class, and 0 where it
 # thinks all classes equally likely. It is low along borders, where map and label most
-# often differ. Mind that it is the network's own opinion: nobody has yet checked that 90 %
+# often differ, and often where the ground is unlike any in training. Mind that it is the network's own opinion: nobody has yet checked that 90 %
 # confident means right nine times out of ten.
 #
 # Where does the map of debris-covered ice go wrong?
@@ -436,8 +436,13 @@ for ax, codes, title in (
     plot_errors(codes.where(splits == 3, 255), scene["labels"], title=title, ax=ax)
 
 # %% [markdown]
-# Clean ice and lakes hardly care. Debris-covered ice does: without terrain and radar the
-# network has next to nothing to know it by.
+# Debris-covered ice gains: without terrain and radar the network has little to know it by,
+# and finds it mainly where it goes on from ground it was trained on.
+#
+# Now look at the other classes. What colour alone can settle need not gain from more
+# layers, and can even lose. Section 3 shows one reason: the south-east rises higher than
+# anything in the western half, so the network meets heights there that it has never seen.
+# More layers are more to learn from, and more to be misled by.
 #
 # Be careful with these two columns. They are **one** run each, with **one** seed, on a
 # **small synthetic** scene whose debris was made to have the colour of rock; another seed
@@ -532,7 +537,7 @@ print("versions:", passport["versions"])
 # ```
 #
 # Compare the IoU of debris with the two columns of section 9. Then change `seed` in `full`
-# and repeat all three: the seed draws weights, chips and validation blocks. How much of the
+# and repeat all three: the seed draws weights, chips and the validation block. How much of the
 # difference is left?
 # </details>
 #

@@ -81,6 +81,12 @@ def test_a_composite_stretches_its_bands_alike_and_shows_holes_light() -> None:
     assert inside[:, 2] - inside[:, 1] == pytest.approx(0.1 / 0.48, rel=0.05)
 
 
+def test_a_composite_of_one_shade_is_drawn() -> None:
+    flat = np.full((8, 9), 0.2, np.float32)
+    scene = scene_from_arrays(dict.fromkeys(("red", "green", "blue"), flat), grid(8, 9))
+    assert np.isfinite(np.asarray(image_of(plot_composite(scene)).get_array())).all()
+
+
 def test_a_composite_refuses_a_band_the_scene_lacks(blobs: xr.Dataset) -> None:
     with pytest.raises(SceneError, match=r"lacks a band: swir16\. It holds green, red"):
         plot_composite(blobs, bands=("swir16", "nir", "red"))
@@ -213,14 +219,14 @@ def test_colours_are_told_apart_by_colour_blind_eyes(kind: str, colours: list[st
 
 def test_an_outline_follows_its_class() -> None:
     codes = np.zeros((20, 30), np.uint8)
-    codes[5:15, 10:20] = 2
+    codes[2:8, 10:20] = 2
     labels = wrap_xr(codes, grid(20, 30, cell=100.0))
     ax = plot_outlines(labels, ax=plot_classes(labels))
     (drawn,) = ax.collections
     points = np.concatenate([path.vertices for path in drawn.get_paths()])
-    # Rows 5 to 15 from the north of a 2 km map: 0.5 to 1.5 km from the south.
-    assert points.min(axis=0) == pytest.approx([1.0, 0.5], abs=0.06)
-    assert points.max(axis=0) == pytest.approx([2.0, 1.5], abs=0.06)
+    # Rows 2 to 8 from the north of a 2 km map: 1.2 to 1.8 km from the south.
+    assert points.min(axis=0) == pytest.approx([1.0, 1.2], abs=0.06)
+    assert points.max(axis=0) == pytest.approx([2.0, 1.8], abs=0.06)
 
 
 def test_spectra_are_medians_of_labelled_pixels() -> None:
@@ -228,6 +234,7 @@ def test_spectra_are_medians_of_labelled_pixels() -> None:
     labels[:5] = 2
     red = np.where(labels == 2, 0.3, 0.1).astype(np.float32)
     red[0, 0] = np.nan
+    red[:, 6:] += 0.2  # 40 %: moves mean and upper quartile, not the median
     scene = scene_from_arrays({"red": red, "nir": red * 2, "labels": labels}, grid(10, 10))
     ax = plot_spectra(scene, names=("other", "debris", "lake"))
     other, debris = ax.get_lines()

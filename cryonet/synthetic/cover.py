@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from cryonet.synthetic.drainage import Grid, drain, gather
 from cryonet.synthetic.fractal import fractal_field
-from cryonet.synthetic.ice import Glaciers
+from cryonet.synthetic.ice import Glaciers, mass_balance
 
 Mask = NDArray[np.bool_]
 
@@ -80,8 +80,8 @@ def cover_debris(
     walls = np.where(mask, 0.0, np.clip(rise - 0.6, 0.0, 1.0))
     supply = np.where(mask, ndimage.gaussian_filter(walls, 3.0), 0.0)
     supply *= np.exp(0.8 * fractal_field(shape, rng, slope=2.0, longest=60))
-    balance = 0.006 * (surface - glaciers.equilibrium_line)
-    ice = gather(receiver, order, np.where(mask, np.minimum(balance, 2.0), 0.0))
+    balance = mass_balance(surface, glaciers.equilibrium_line)
+    ice = gather(receiver, order, np.where(mask, balance, 0.0))
     rock = gather(receiver, order, np.where(mask, supply, 0.0))
     ice, rock = (ndimage.gaussian_filter(f, 2.0) for f in (ice, rock))
     concentration = np.log((rock + 0.1) / (ice + 20.0))

@@ -39,30 +39,25 @@ def drain(surface: Grid, outlets: NDArray[np.bool_]) -> tuple[Index, Index]:
             heapq.heappush(heap, (flat[i], i))
             seen[i] = True
             receiver[i] = i
-    filled = 0
-    while len(heap) > 0:
+    for k in range(count):
         level, i = heapq.heappop(heap)
-        order[filled] = i
-        filled += 1
+        order[k] = i
         flooded[i] = True
-        row, column = i // columns, i % columns
         best = 0.0
-        for dr in range(-1, 2):
-            for dc in range(-1, 2):
-                r, c = row + dr, column + dc
-                if (dr == 0 and dc == 0) or r < 0 or c < 0 or r >= rows or c >= columns:
-                    continue
-                j = r * columns + c
-                far = 1.4142135623730951 if dr != 0 and dc != 0 else 1.0
-                if flooded[j] and not outlet[i]:
-                    fall = (flat[i] - flat[j]) / far
-                    if fall > best:
-                        best = fall
-                        receiver[i] = j
-                elif not seen[j]:
-                    seen[j] = True
-                    receiver[j] = i
-                    heapq.heappush(heap, (max(level, flat[j]), j))
+        for n in range(9):
+            r, c = i // columns + n // 3 - 1, i % columns + n % 3 - 1
+            if n == 4 or r < 0 or c < 0 or r >= rows or c >= columns:
+                continue
+            j = r * columns + c
+            if flooded[j] and not outlet[i]:
+                fall = (flat[i] - flat[j]) / (1.0 if n % 2 == 1 else 1.4142135623730951)
+                if fall > best:
+                    best = fall
+                    receiver[i] = j
+            elif not seen[j]:
+                seen[j] = True
+                receiver[j] = i
+                heapq.heappush(heap, (max(level, flat[j]), j))
     return receiver, order
 
 
@@ -82,29 +77,13 @@ def gather(receiver: Index, order: Index, source: Grid) -> Grid:
 
 
 @njit(cache=True)
-def fill(surface: Grid, receiver: Index, order: Index) -> Grid:
-    """Return the surface with every closed hollow filled to its rim."""
-    level = surface.ravel().copy()
-    for i in order:
-        level[i] = max(level[i], level[receiver[i]])
-    return level.reshape(surface.shape)
-
-
-@njit(cache=True)
 def incise(
-    surface: Grid,
-    receiver: Index,
-    order: Index,
-    area: Grid,
-    uplift: Grid,
-    erodibility: float,
-    exponent: float,
-    cell: float,
-    threshold: float,
+    surface: Grid, receiver: Index, order: Index, strength: Grid, uplift: Grid, cell: float
 ) -> Grid:
     """Return the surface after one implicit step of uplift and stream-power incision.
 
-    No pixel stands steeper over its receiver than the gradient `threshold`.
+    `strength` is the erodibility times the drained area to its exponent times the time
+    step, a length like `cell`.
 
     References
     ----------
@@ -113,15 +92,15 @@ def incise(
     """
     columns = surface.shape[1]
     height = surface.ravel().copy()
-    lift, gathered = uplift.ravel(), area.ravel()
+    lift, power = uplift.ravel(), strength.ravel()
     for i in order:
         j = receiver[i]
         if i == j:
             continue
-        far = cell if abs(i - j) == 1 or abs(i - j) == columns else 1.4142135623730951 * cell
-        factor = erodibility * gathered[i] ** exponent / far
+        straight = abs(i - j) == 1 or abs(i - j) == columns
+        factor = power[i] / (cell if straight else 1.4142135623730951 * cell)
         raised = height[i] + lift[i]
         if raised > height[j]:
             raised = (raised + factor * height[j]) / (1.0 + factor)
-        height[i] = min(raised, height[j] + threshold * far)
+        height[i] = raised
     return height.reshape(surface.shape)

@@ -60,3 +60,11 @@ def resize(field: NDArray[np.floating], shape: tuple[int, int], *, order: int = 
         field.astype(np.float64), factors, order=order, mode="nearest", grid_mode=True
     )
     return np.asarray(result)
+
+
+def ragged_patches(
+    shape: tuple[int, int], rng: np.random.Generator, *, share: float
+) -> NDArray[np.bool_]:
+    """Return a few ragged patches that together cover `share` of the ground."""
+    field = fractal_field(shape, rng, slope=4.0, longest=max(shape) / 5, shortest=8)
+    return np.asarray(field >= np.quantile(field, 1 - share))

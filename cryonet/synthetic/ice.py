@@ -22,8 +22,15 @@ SOFTNESS = 2.15e-5
 WIDTH = 12800.0
 
 
-#: Mass-balance gradient below the equilibrium line, as a share of that above it, and the
-#: most that melts in a year, m.
+#: Most diffusivity of ice, m² a⁻¹: it keeps the time step bearable on steep ground.
+CAP = 6.0e4
+
+#: Thickness from which ice counts as a glacier, m at true scale.
+THINNEST = 8.0
+
+#: Mass-balance gradient above the equilibrium line, m of ice a year and metre of height;
+#: below it as a share of that, and the most that melts in a year, m. Our choice.
+GRADIENT = 0.006
 MELT = 0.5
 MOST_MELT = 1.2
 
@@ -56,94 +63,100 @@ class Glaciers:
 
 
 @njit(cache=True)
-def _advance(
-    bed: Grid, ice: Grid, balance: Grid, cell: float, softness: float, cap: float, years: float
-) -> Grid:
-    # One explicit step of the shallow-ice approximation; the diffusivity is capped and
-    # no pixel gives more ice than it has, which keeps steep ground stable.
+def _flux(bed: Grid, ice: Grid, cell: float, cap: float) -> tuple[Grid, Grid]:
+    # Ice flux to the eastern and the southern neighbour, m² a⁻¹, after the whole slope of
+    # the surface; thickness is taken from the side the ice comes from, and the
+    # diffusivity is capped.
     rows, columns = bed.shape
-    change = np.zeros((rows, columns))
-    out = np.zeros((rows, columns))
+    top = bed + ice
     east = np.zeros((rows, columns))
     south = np.zeros((rows, columns))
     for r in range(rows):
+        up, down = max(r - 1, 0), min(r + 1, rows - 1)
         for c in range(columns):
-            for k in range(2):
-                q, p = (r, c + 1) if k == 0 else (r + 1, c)
-                if q >= rows or p >= columns:
-                    continue
-                fall = (bed[r, c] + ice[r, c] - bed[q, p] - ice[q, p]) / cell
-                thick = ice[r, c] if fall > 0.0 else ice[q, p]
-                if thick <= 0.0:
-                    continue
-                spread = min(softness * thick**5 * fall * fall, cap)
-                flux = spread * fall * years / cell
-                if k == 0:
-                    east[r, c] = flux
-                else:
-                    south[r, c] = flux
-                if flux > 0.0:
-                    out[r, c] += flux
-                else:
-                    out[q, p] -= flux
-    for r in range(rows):
-        for c in range(columns):
-            for k in range(2):
-                q, p = (r, c + 1) if k == 0 else (r + 1, c)
-                if q >= rows or p >= columns:
-                    continue
-                flux = east[r, c] if k == 0 else south[r, c]
-                if flux > 0.0:
-                    flux *= min(1.0, 0.9 * ice[r, c] / max(out[r, c], 1e-12))
-                else:
-                    flux *= min(1.0, 0.9 * ice[q, p] / max(out[q, p], 1e-12))
-                change[r, c] -= flux
-                change[q, p] += flux
-    # Ice that reaches the border leaves.
-    for r in range(rows):
-        for c in range(columns):
-            edge = r == 0 or c == 0 or r == rows - 1 or c == columns - 1
-            left = ice[r, c] + change[r, c] + balance[r, c] * years
-            change[r, c] = 0.0 if edge else max(0.0, left)
-    return change
+            left, right = max(c - 1, 0), min(c + 1, columns - 1)
+            if c < right and (ice[r, c] > 0.0 or ice[r, right] > 0.0):
+                fall = (top[r, c] - top[r, right]) / cell
+                across = top[up, c] + top[up, right] - top[down, c] - top[down, right]
+                across /= 2.0 * cell * max(down - up, 1)
+                thick = ice[r, c] if fall > 0.0 else ice[r, right]
+                spread = SOFTNESS * thick**5 * (fall * fall + across * across)
+                east[r, c] = min(spread, cap) * fall
+            if r < down and (ice[r, c] > 0.0 or ice[down, c] > 0.0):
+                fall = (top[r, c] - top[down, c]) / cell
+                across = top[r, left] + top[down, left] - top[r, right] - top[down, right]
+                across /= 2.0 * cell * max(right - left, 1)
+                thick = ice[r, c] if fall > 0.0 else ice[down, c]
+                spread = SOFTNESS * thick**5 * (fall * fall + across * across)
+                south[r, c] = min(spread, cap) * fall
+    return east, south
 
 
 @njit(cache=True)
+def _limit(ice: Grid, east: Grid, south: Grid, step: float) -> Grid:
+    # Share of its outflow that each pixel can pay: none gives more ice than it has.
+    rows, columns = ice.shape
+    out = np.zeros((rows, columns))
+    for r in range(rows):
+        for c in range(columns):
+            out[r, c] += max(east[r, c], 0.0) + max(south[r, c], 0.0)
+            if east[r, c] < 0.0:
+                out[r, c + 1] -= east[r, c]
+            if south[r, c] < 0.0:
+                out[r + 1, c] -= south[r, c]
+    for r in range(rows):
+        for c in range(columns):
+            out[r, c] = min(1.0, 0.9 * ice[r, c] / max(step * out[r, c], 1e-12))
+    return out
+
+
+@njit(cache=True)
+def _advance(bed: Grid, ice: Grid, balance: Grid, cell: float, cap: float, steps: int) -> Grid:
+    # Explicit steps of the shallow-ice approximation; ice that reaches the border leaves.
+    rows, columns = bed.shape
+    years = 0.2 * cell * cell / cap
+    step = years / cell
+    for _ in range(steps):
+        east, south = _flux(bed, ice, cell, cap)
+        paid = _limit(ice, east, south, step)
+        ice = ice + years * balance
+        for r in range(rows):
+            for c in range(columns):
+                if east[r, c] != 0.0:
+                    moved = east[r, c] * step * paid[r, c + (east[r, c] < 0.0)]
+                    ice[r, c] -= moved
+                    ice[r, c + 1] += moved
+                if south[r, c] != 0.0:
+                    moved = south[r, c] * step * paid[r + (south[r, c] < 0.0), c]
+                    ice[r, c] -= moved
+                    ice[r + 1, c] += moved
+        ice = np.maximum(ice, 0.0)
+        ice[0], ice[-1], ice[:, 0], ice[:, -1] = 0.0, 0.0, 0.0, 0.0
+    return ice
+
+
+def mass_balance(surface: Grid, line: float, holds: Grid | float = 1.0) -> Grid:
+    """Return the ice gained or lost in a year, m, on a surface at its height.
+
+    Ice grows with height above the equilibrium line `line`, where the ground holds snow;
+    debris and shade spare the tongues, so melt grows more slowly downwards.
+    """
+    rate = GRADIENT * (surface - line)
+    return np.where(rate > 0, np.minimum(rate, 2.0) * holds, np.maximum(MELT * rate, -MOST_MELT))
+
+
 def _settle(
-    bed: Grid,
-    ice: Grid,
-    holds: Grid,
-    line: float,
-    gradient: float,
-    share: float,
-    inner: int,
-    cell: float,
-    steps: int,
-    height: float,
+    bed: Grid, ice: Grid, line: float, *, share: float, inner: int, cell: float, steps: int
 ) -> tuple[Grid, float]:
     # Flow until steady while the equilibrium line moves towards the asked share of ice.
-    rows, columns = bed.shape
-    cap = 6.0e4
-    years = 0.2 * cell * cell / cap
-    balance = np.zeros((rows, columns))
-    for step in range(steps):
-        if step % 10 == 0:
-            covered = 0
-            for r in range(rows):
-                for c in range(columns):
-                    rate = gradient * (bed[r, c] + ice[r, c] - line)
-                    if rate > 0.0:
-                        rate = min(rate, 2.0) * holds[r, c]
-                    else:
-                        # Debris and shade spare the tongues: melt grows slowly downwards.
-                        rate = max(MELT * rate, -MOST_MELT)
-                    balance[r, c] = rate
-                    inside = inner <= r < rows - inner and inner <= c < columns - inner
-                    if inside and ice[r, c] > 8.0:
-                        covered += 1
-            found = covered / ((rows - 2 * inner) * (columns - 2 * inner))
-            line += 0.02 * height * (found - share) * years
-        ice = _advance(bed, ice, balance, cell, SOFTNESS, cap, years)
+    rise = np.hypot(*np.gradient(bed, cell))
+    holds = np.clip((1.05 - rise) / 0.4, 0.0, 1.0)
+    window = (slice(inner, bed.shape[0] - inner), slice(inner, bed.shape[1] - inner))
+    years = 0.2 * cell * cell / CAP
+    for _ in range(steps // 10):
+        found = float((ice[window] > THINNEST).mean())
+        line += 0.02 * float(np.ptp(bed)) * (found - share) * years
+        ice = _advance(bed, ice, mass_balance(bed + ice, line, holds), cell, CAP, 10)
     return ice, line
 
 
@@ -154,7 +167,6 @@ def grow_glaciers(
     share: float,
     margin: int,
     progress: Progress,
-    gradient: float = 0.006,
 ) -> Glaciers:
     """Return the glaciers that cover about `share` of the ground.
 
@@ -171,17 +183,13 @@ def grow_glaciers(
     share
         Share of ice wanted inside the `margin` (pixels); the equilibrium line is moved
         until it is met.
-    gradient
-        Mass-balance gradient, metres of ice a year per metre of height.
 
     References
     ----------
     Hutter 1983: Theoretical Glaciology; Jarosch, Schoof, Anslow 2013: Restoring mass
     conservation to shallow ice flow models over complex terrain, The Cryosphere 7.
     """
-    flowed = _flow(
-        bed, MODERN, cell=cell, share=share, margin=margin, gradient=gradient, progress=progress
-    )
+    flowed = _flow(bed, MODERN, cell=cell, share=share, margin=margin, progress=progress)
     return _refine(bed, flowed, cell)
 
 
@@ -198,9 +206,7 @@ def carve_troughs(
     Harbor 1992: Numerical modeling of the development of U-shaped valleys by glacial
     erosion, Geological Society of America Bulletin 104.
     """
-    flowed = _flow(
-        bed, ANCIENT, cell=cell, share=share, margin=margin, gradient=0.006, progress=progress
-    )
+    flowed = _flow(bed, ANCIENT, cell=cell, share=share, margin=margin, progress=progress)
     ice = flowed.ice
     deepest = ndimage.maximum_filter(ndimage.gaussian_filter(ice, 1.0), 7)
     deepest = np.maximum(ndimage.gaussian_filter(deepest, 2.0), 1.0)
@@ -226,7 +232,6 @@ def _flow(
     cell: float,
     share: float,
     margin: int,
-    gradient: float,
     progress: Progress,
 ) -> _Flowed:
     longest = max(bed.shape)
@@ -237,19 +242,14 @@ def _flow(
         progress.step(stage, len(stages), "ice flow")
         shape = (max(8, bed.shape[0] * side // longest), max(8, bed.shape[1] * side // longest))
         ground = _reduce(bed, shape) * scale
-        size = WIDTH / side
-        rise = np.hypot(*np.gradient(ground, size))
         ice, line = _settle(
             ground,
             resize(ice, shape) if ice.size > 1 else np.zeros(shape),
-            np.clip((1.05 - rise) / 0.4, 0.0, 1.0),
             line,
-            gradient,
-            share,
-            margin * shape[0] // bed.shape[0],
-            size,
-            steps,
-            float(np.ptp(ground)),
+            share=share,
+            inner=margin * shape[0] // bed.shape[0],
+            cell=WIDTH / side,
+            steps=steps,
         )
     return _Flowed(ground, ice, line, scale)
 
@@ -263,7 +263,7 @@ def _refine(bed: Grid, flowed: _Flowed, cell: float) -> Glaciers:
     # The ice surface is smooth and is carried outwards a little; the fine ground then
     # decides where it ends, as on real valley sides.
     ground, ice, line, scale = flowed.ground, flowed.ice, flowed.line, flowed.scale
-    present = ice > 8.0
+    present = ice > THINNEST
     top = ground + ice
     size = WIDTH / max(ice.shape)
     slope = np.hypot(*np.gradient(ndimage.gaussian_filter(top, 1.0), size))

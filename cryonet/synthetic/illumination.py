@@ -13,7 +13,9 @@ from cryonet.synthetic.drainage import Grid
 def _march(
     surface: Grid, step_row: float, step_col: float, rise: float, top: float
 ) -> NDArray[np.bool_]:
+    # A ray along the border may stray from it by a rounding error.
     rows, columns = surface.shape
+    low, last_row, last_col = -1e-6, rows - 1 + 1e-6, columns - 1 + 1e-6
     dark = np.zeros((rows, columns), np.bool_)
     for r in range(rows):
         for c in range(columns):
@@ -22,7 +24,7 @@ def _march(
                 row += step_row
                 column += step_col
                 level += rise
-                if level > top or row < 0 or column < 0 or row > rows - 1 or column > columns - 1:
+                if level > top or min(row, column) < low or row > last_row or column > last_col:
                     break
                 i, j = int(row), int(column)
                 k, m = min(i + 1, rows - 1), min(j + 1, columns - 1)

@@ -120,9 +120,3 @@ def quantise(reflectance: Grid) -> NDArray[np.float32]:
     numbers = np.clip(np.rint((reflectance - OPTICAL.offset) / OPTICAL.scale), 1, 65535)
     values = numbers.astype(np.float32) * np.float32(OPTICAL.scale)
     return values + np.float32(OPTICAL.offset)
-
-
-def holes(shape: tuple[int, int], rng: np.random.Generator, *, share: float) -> NDArray[np.bool_]:
-    """Return a few ragged patches without data that cover `share` of the image."""
-    field = fractal_field(shape, rng, slope=4.0, longest=max(shape) / 5, shortest=8)
-    return np.asarray(field >= np.quantile(field, 1 - share))

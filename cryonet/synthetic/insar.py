@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cryonet.synthetic.cover import Cover
 from cryonet.synthetic.drainage import Grid
-from cryonet.synthetic.fractal import fractal_field, resize
+from cryonet.synthetic.fractal import fractal_field, ragged_patches
 
 #: Wavelength of Sentinel-1, m.
 WAVELENGTH = 0.0555
@@ -28,7 +28,10 @@ class Pair:
     ambiguity
         Height that turns the topographic phase once, m.
     heading
-        Direction the radar looks, degrees clockwise from north; `incidence` from vertical.
+        Direction the radar looks, degrees clockwise from north.
+    incidence, margin
+        Angle of the beam from the vertical, and how much steeper a slope towards the radar
+        may be before its pixels are given up, degrees.
     """
 
     looks: int = 20
@@ -37,6 +40,7 @@ class Pair:
     ambiguity: float = 260.0
     heading: float = 78.0
     incidence: float = 39.0
+    margin: float = 15.0
 
 
 PAIR = Pair()
@@ -124,19 +128,26 @@ def simulate_insar(
     """
     shape = cover.labels.shape
     block = max(1, round(pair.native_resolution / cell))
-    coarse = tuple(-(-side // block) for side in shape)
     truth = _blocks(true_coherence(cover, speed, rng), block)
-    phase = clean_phase(cover.surface, speed, pair, rng, cell=cell)
-    centre = _blocks(phase, block)
-    coherence, wrapped = sample_interferogram(truth, centre, looks=pair.looks, rng=rng)
-    angle = np.radians(pair.heading)
-    down, right = np.gradient(_blocks(cover.surface, block), cell * block)
-    # Ground that leans towards the radar more steeply than it looks folds over itself.
-    facing = -(right * np.sin(angle) - down * np.cos(angle))
-    missing = -facing > np.tan(np.radians(90 - pair.incidence)) * 1.2
+    phase = _blocks(clean_phase(cover.surface, speed, pair, rng, cell=cell), block)
+    coherence, wrapped = sample_interferogram(truth, phase, looks=pair.looks, rng=rng)
+    missing = layover(_blocks(cover.surface, block), pair, cell=cell * block)
+    missing |= ragged_patches(truth.shape, rng, share=0.002)
     coherence[missing] = wrapped[missing] = np.nan
-    assert coherence.shape == coarse
     return _repeat(coherence, block, shape), _clip(_repeat(wrapped, block, shape))
+
+
+def layover(surface: Grid, pair: Pair, *, cell: float) -> NDArray[np.bool_]:
+    """Return where ground leans so far towards the radar that nothing is left to use.
+
+    Ground steeper than the incidence angle folds over itself; it is given up from
+    `Pair.margin` degrees beyond.
+    """
+    angle = np.radians(pair.heading)
+    down, right = np.gradient(surface, cell)
+    # The radar looks along `heading`: ground that rises that way faces it.
+    rise = right * np.sin(angle) - down * np.cos(angle)
+    return np.asarray(rise > np.tan(np.radians(pair.incidence + pair.margin)))
 
 
 def _blocks(field: Grid, block: int) -> Grid:
@@ -155,6 +166,3 @@ def _clip(phase: NDArray[np.float32]) -> NDArray[np.float32]:
     # float32 rounds π upwards: keep the largest float32 below it.
     limit = np.nextafter(np.float32(np.pi), np.float32(0))
     return np.clip(phase, -limit, limit)
-
-
-__all__ = ["PAIR", "Pair", "clean_phase", "resize", "sample_interferogram", "simulate_insar"]

@@ -44,14 +44,16 @@ def proglacial_lakes(
         quota = min(left, max(25, round(count * weight / total)))
         if quota < 12:
             break
-        lake = _spread(result, ice | lakes, (row, column), quota, wobble, cell)
+        # Lakes at different levels do not touch.
+        taken = ice | ndimage.binary_dilation(lakes, structure=_AROUND)
+        lake = _spread(result, taken, (row, column), quota, wobble, cell)
         if not lake.any():
             continue
         level = float(np.quantile(result[lake], 0.4))
         left -= int(lake.sum())
-        lakes |= lake
         if build:
-            result = _dam(result, lake, level, ice, cell)
+            result = _dam(result, lake, level, ice | lakes, cell)
+        lakes |= lake
         result[lake] = level
     return result, lakes
 
@@ -99,13 +101,14 @@ def _spread(
     return result
 
 
-def _dam(surface: Grid, lake: Mask, level: float, ice: Mask, cell: float) -> Grid:
-    # A moraine with natural side slopes below the lake, a cut bank of 40 degrees above it.
+def _dam(surface: Grid, lake: Mask, level: float, kept: Mask, cell: float) -> Grid:
+    # A moraine with natural side slopes below the lake, a cut bank of 40 degrees above it;
+    # ice and other lakes are kept as they are.
     away = ndimage.distance_transform_edt(~lake) * cell
     crest = level + 0.3 * cell - 0.5 * np.maximum(away - 2.0 * cell, 0.0)
     bank = level + 0.85 * away
     shaped = np.clip(surface, crest, np.maximum(bank, crest))
-    return np.where((away > 0) & (away < 30 * cell) & ~ice, shaped, surface)
+    return np.where((away > 0) & (away < 30 * cell) & ~kept, shaped, surface)
 
 
 def ponds(

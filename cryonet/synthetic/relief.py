@@ -102,9 +102,8 @@ def _uplift(
     for step in range(steps):
         receiver, order = drain(surface + jitter, outlets)
         area = gather(receiver, order, np.full(shape, cell * cell)) + region.hillslope
-        raised = incise(
-            surface, receiver, order, area, still, STRENGTH, region.steepness, cell, np.inf
-        )
+        strength = STRENGTH * area**region.steepness
+        raised = incise(surface, receiver, order, strength, still, cell)
         surface = ndimage.gaussian_filter(raised, region.creep, mode="nearest")
         if step % 10 == 9 or step == steps - 1:
             # Uplift sets how tall a steady range stands: both scale together.

@@ -3,7 +3,7 @@
 The values are rounded and are our choice: they follow the shape of the published spectra
 named beside each row, and their level is set so that each class of a scene has its median
 inside the interquartile range of hand-classified Sentinel-2 pixels on four glaciers
-(Aberle et al., glacier-snow-cover-mapping; the tests hold the quartiles).
+(RaineyAbe/glacier-snow-cover-mapping, MIT licence; the tests hold the quartiles).
 
 References
 ----------
@@ -40,8 +40,8 @@ BANDS = (
 
 _ROWS: tuple[tuple[str, tuple[float, ...]], ...] = (
     # Warren 1982, Dozier et al. 2009: bright and flat, falling as grains grow, dark in SWIR.
-    ("fresh_snow", (0.93, 0.94, 0.94, 0.94, 0.89, 0.84, 0.79, 0.76, 0.025, 0.022)),
-    ("old_snow", (0.80, 0.82, 0.83, 0.83, 0.79, 0.74, 0.70, 0.67, 0.018, 0.016)),
+    ("fresh_snow", (0.93, 0.94, 0.94, 0.94, 0.88, 0.825, 0.775, 0.746, 0.025, 0.022)),
+    ("old_snow", (0.80, 0.82, 0.83, 0.83, 0.785, 0.73, 0.69, 0.661, 0.018, 0.016)),
     # Zeng et al. 1984: glacier ice, clean and with dust.
     ("blue_ice", (0.47, 0.48, 0.45, 0.45, 0.41, 0.37, 0.32, 0.305, 0.011, 0.010)),
     ("dusty_ice", (0.30, 0.31, 0.30, 0.305, 0.29, 0.26, 0.22, 0.21, 0.018, 0.017)),
@@ -55,7 +55,7 @@ _ROWS: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("forest", (0.020, 0.035, 0.024, 0.055, 0.150, 0.180, 0.195, 0.205, 0.095, 0.045)),
     # Zeng et al. 1984: clear water; water with rock flour is bright in green.
     ("clear_water", (0.070, 0.075, 0.040, 0.032, 0.020, 0.018, 0.014, 0.011, 0.008, 0.007)),
-    ("turbid_water", (0.122, 0.172, 0.128, 0.100, 0.048, 0.046, 0.036, 0.028, 0.013, 0.011)),
+    ("turbid_water", (0.122, 0.172, 0.128, 0.100, 0.046, 0.041, 0.034, 0.026, 0.013, 0.011)),
 )
 
 #: Reflectance of each kind of ground in `BANDS`.

@@ -27,8 +27,9 @@ from cryonet.synthetic.cover import (
     hummocks,
 )
 from cryonet.synthetic.drainage import Grid
+from cryonet.synthetic.fractal import ragged_patches
 from cryonet.synthetic.ice import Glaciers, carve_troughs, glaciers_within, grow_glaciers
-from cryonet.synthetic.imagery import OPTICAL, ground_fractions, holes, light, simulate_bands
+from cryonet.synthetic.imagery import OPTICAL, ground_fractions, light, simulate_bands
 from cryonet.synthetic.insar import PAIR, simulate_insar
 from cryonet.synthetic.lakes import ponds, proglacial_lakes
 from cryonet.synthetic.region import REGIONS, Region
@@ -56,8 +57,8 @@ def make_scene(
 ) -> xr.Dataset:
     """Return a synthetic scene with all input families and its true labels.
 
-    The same arguments give the same bytes. The optical bands hold exactly the values that
-    `STORAGE` keeps, so writing and reading the scene loses nothing.
+    With the same libraries, the same arguments give the same bytes. The optical bands hold
+    exactly the values that `STORAGE` keeps, so writing and reading the scene loses nothing.
 
     Parameters
     ----------
@@ -249,7 +250,7 @@ def _image(
         elevation=region.sun_elevation,
     )
     bands = simulate_bands(ground_fractions(cover, region, rng), sun, sky, rng)
-    missing = holes(sun.shape, rng, share=0.004)
+    missing = ragged_patches(sun.shape, rng, share=0.004)
     return {name: np.where(missing, np.float32(np.nan), band) for name, band in bands.items()}
 
 

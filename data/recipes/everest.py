@@ -1,8 +1,9 @@
 """Train and score CryoNet on the real Landsat 7 Everest scene, both ways.
 
 Usage: python data/recipes/everest.py FOLDER [--seeds 0 1 2]. The two folds run beside each
-other, one thread each. The rows go to data/results/everest.json; rows of other seeds that
-stand there are kept.
+other, one thread each. The rows go to data/results/everest.json, the recipe that both folds share and the
+time of each run to everest_recipe.json beside it; rows of other seeds that stand there are
+kept.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import json
 import multiprocessing
 import os
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "data" / "everest"
 RESULTS = ROOT / "data" / "results" / "everest.json"
+RECIPE = ROOT / "data" / "results" / "everest_recipe.json"
 FOLDS = ("west_to_east", "east_to_west")
 
 
@@ -58,8 +61,8 @@ class _Lines:
             print(f"{self.name}: {done}/{total} {message}, {left / 60:.1f} min left", flush=True)
 
 
-def run_fold(job: tuple[str, int]) -> list[dict[str, object]]:
-    """Train, predict with flips and score one fold; return its rows."""
+def run_fold(job: tuple[str, int]) -> tuple[list[dict[str, object]], float]:
+    """Train, predict with flips and score one fold; return its rows and its minutes."""
     fold, seed = job
     from cryonet.config import load_config
     from cryonet.workflows import run_evaluation, run_prediction, run_training
@@ -76,7 +79,7 @@ def run_fold(job: tuple[str, int]) -> list[dict[str, object]]:
     shown = ", ".join(f"{row.name} {row.iou:.3f}" for row in scores.classes)
     mean = f"mean {scores.macro_iou:.3f}, {minutes:.1f} min"
     print(f"{fold} seed {seed}: {shown}, {mean}", flush=True)
-    return [
+    rows: list[dict[str, object]] = [
         {
             "fold": fold,
             "seed": seed,
@@ -87,6 +90,26 @@ def run_fold(job: tuple[str, int]) -> list[dict[str, object]]:
         }
         for row in scores.classes
     ]
+    return rows, minutes
+
+
+def write_recipe(minutes: dict[str, float]) -> None:
+    """Write what both folds share, and the minutes each run took beside the other fold's."""
+    from cryonet.config import load_config
+
+    config = load_config(ROOT / "data" / "recipes" / f"everest_{FOLDS[0]}.toml")
+    shared = config.model_dump(mode="json", exclude={"scenes", "out", "title", "seed"})
+    shared["split"]["test"] = "the other half"
+    packages = ("cryonet", "torch", "segmentation-models-pytorch", "timm", "numpy")
+    recipe = {
+        "config": shared,
+        "prediction": "mean over flips",
+        "gap": "20 pixels between the halves",
+        "minutes": dict(sorted(minutes.items())),
+        "versions": {name: version(name) for name in packages},
+    }
+    RECIPE.write_text(json.dumps(recipe, indent=1) + "\n")
+
 
 
 def main() -> None:
@@ -102,12 +125,15 @@ def main() -> None:
     import_everest(given.folder)
     jobs = [(fold, seed) for seed in given.seeds for fold in FOLDS]
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    minutes = json.loads(RECIPE.read_text())["minutes"] if RECIPE.exists() else {}
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for rows in pool.imap(run_fold, jobs):
+        for rows, spent in pool.imap(run_fold, jobs):
             done = (rows[0]["fold"], rows[0]["seed"])
             kept = [row for row in kept if (row["fold"], row["seed"]) != done] + rows
             kept.sort(key=lambda row: (row["seed"], row["fold"], row["class"]))
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+            minutes[f"{done[0]}, seed {done[1]}"] = round(spent, 1)
+            write_recipe(minutes)
 
 
 if __name__ == "__main__":

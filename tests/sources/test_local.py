@@ -148,7 +148,8 @@ def test_everything_comes_to_one_grid(tif: MakeRaster, outlines: MakeOutlines, o
     degrees = Affine(0.0003, 0, 86.77, 0, -0.0003, 28.105)
     heights = (np.mgrid[:60, :60][0] + 5000).astype("float32")
     coherence = np.full((30, 30), 0.6, dtype="float32")
-    phase = np.full((80, 80), 3.0, dtype="float32")
+    sign = np.where(np.indices((80, 80)).sum(axis=0) % 2, 1, -1)
+    phase = (sign * (np.pi - 0.1)).astype("float32")
     next_zone = Affine(40, 0, 1_066_600, 0, -40, 3_123_000)
     path = import_scene(
         out,
@@ -166,7 +167,8 @@ def test_everything_comes_to_one_grid(tif: MakeRaster, outlines: MakeOutlines, o
     assert scene.attrs["datetime"].startswith("2020-08-31T05:00:00")
     for name in ("red", "elevation", "coherence", "phase"):
         assert np.isfinite(scene[name]).all(), name
-    np.testing.assert_allclose(scene["phase"], 3.0, atol=1e-5)
+    # Either side of the wrap, never the zero between.
+    assert float(np.abs(scene["phase"]).min()) >= np.pi - 0.1001
     np.testing.assert_allclose(scene["coherence"], 0.6, atol=1e-6)
     assert (scene["labels"] == 3).any()
     warps = {w["variable"]: w for w in properties(path)["cryonet:warps"]}
@@ -270,6 +272,9 @@ def test_an_existing_output_is_refused(out: Path, red: Path) -> None:
     with pytest.raises(SceneError, match="exists already"):
         import_scene(out, {"red": red}, scale=1e-4, offset=0)
     assert (out / "scene.json").read_bytes() == before
+    # Said before any file is looked at.
+    with pytest.raises(SceneError, match="exists already"):
+        import_scene(out, {"red": red.with_name("no.tif")})
 
 
 def test_a_missing_scale_is_refused(out: Path, red: Path) -> None:
