@@ -122,7 +122,7 @@ def stitch(
             group = range(start, min(start + max(1, batch), len(line)))
             read_group = [(index, *read(line[index])) for index in group]
             for index, _, known in read_group:
-                valid[line[index].slices] |= known
+                valid[line[index].slices] = known
             full = [(index, values) for index, values, known in read_group if known.any()]
             if full:
                 results = run(np.stack([values for _, values in full]))

@@ -108,13 +108,15 @@ def test_labels_carry_names_and_colours(tmp_path: Path) -> None:
     assert [(r["value"], r["name"]) for r in rows] == [(c.code, c.name) for c in CLASSES]
 
 
-def test_overviews_of_phase_are_not_means(tmp_path: Path) -> None:
+def test_overviews_are_means_but_not_of_phase(tmp_path: Path) -> None:
     grid = GeoBox((600, 600), GRID.affine, GRID.crs)
     phase = np.where(np.indices((600, 600)).sum(axis=0) % 2, 3.0, -3.0).astype("float32")
-    scene = scene_from_arrays({"phase": phase, "red": np.abs(phase)}, grid)
+    scene = scene_from_arrays({"phase": phase, "elevation": phase + 4}, grid)
     folder = write_scene(scene, tmp_path / "s")
     with rasterio.open(folder / "phase.tif", OVERVIEW_LEVEL=0) as source:
         assert np.isin(source.read(1), (3.0, -3.0)).all()
+    with rasterio.open(folder / "elevation.tif", OVERVIEW_LEVEL=0) as source:
+        np.testing.assert_allclose(source.read(1), 4.0)
 
 
 def test_attributes_become_plain_data(tmp_path: Path) -> None:

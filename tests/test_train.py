@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from cryonet.bundle import weights_bytes
-from cryonet.chips import TEST, TRAIN
+from cryonet.bundle import save_bundle, weights_bytes
+from cryonet.chips import TEST, TRAIN, VALIDATION
 from cryonet.config import AugmentConfig, ModelConfig, SplitConfig, TrainConfig
 from cryonet.errors import ConfigError, SceneError
 from cryonet.predict import predict_scene
 from cryonet.progress import Cancelled
-from cryonet.train import learning_rate_factor, train
+from cryonet.train import _Best, _keep, learning_rate_factor, train, validate
 from cryonet.trainset import draw_batch, make_trainset
 
 
@@ -57,6 +59,29 @@ def test_it_learns_and_keeps_the_best_epoch(trained):
     assert figures[-1][1]["loss"] < figures[0][1]["loss"]
 
 
+def test_a_worse_epoch_does_not_replace_a_better_one():
+    best, module = _Best(), torch.nn.Linear(1, 1)
+    for epoch, score in enumerate((0.5, 0.7, 0.6, float("nan")), start=1):
+        torch.nn.init.constant_(module.weight, epoch)
+        _keep(best, epoch, {"macro_iou": score}, module)
+    assert (best.epoch, best.score, best.metrics) == (2, 0.7, {"macro_iou": 0.7})
+    assert best.state["weight"].item() == 2
+
+
+def test_validation_counts_validation_pixels_only(trained, blobs):
+    bundle, _ = trained
+    config = _config()
+    data = make_trainset([blobs], config)
+    (scene,) = data.scenes
+    figures = validate(bundle.module, data, config, device=torch.device("cpu"))
+    for inside, same in ((False, True), (True, False)):
+        where = (scene.splits == VALIDATION) == inside
+        wrong = np.where(where, (scene.labels + 1) % 3, scene.labels).astype(np.uint8)
+        other = replace(data, scenes=(replace(scene, labels=wrong),))
+        found = validate(bundle.module, other, config, device=torch.device("cpu"))
+        assert (found == figures) == same
+
+
 def test_same_seed_same_bytes(trained, blobs):
     """T15: weights and prediction, on one CPU."""
     bundle, _ = trained
@@ -88,9 +113,22 @@ def test_stopping_keeps_the_best_so_far(blobs, kind):
     assert weights_bytes(bundle.module) == weights_bytes(kept[0].module)
 
 
-def test_stopping_before_the_first_validation_gives_nothing(blobs):
+def test_stopping_in_the_first_epoch_gives_nothing(blobs):
     with pytest.raises(Cancelled):
         train([blobs], _config(), progress=_StopAt(1, KeyboardInterrupt))
+
+
+def test_with_nothing_held_out_the_last_epoch_is_kept(blobs, tmp_path):
+    split = SplitConfig(test="east", block=32, gap=4, validation_share=0)
+    figures = []
+    config = _config(split=split, steps_per_epoch=2)
+    bundle = train([blobs], config, log=lambda epoch, row: figures.append(row))
+    record = bundle.manifest.training
+    assert record.epoch == config.epochs == 2
+    assert "macro_iou" not in figures[-1] and "validation" not in record.metrics
+    assert record.metrics["training"]["loss"] == figures[-1]["loss"]
+    card = (save_bundle(bundle, tmp_path / "bundle") / "CARD.md").read_text()
+    assert "epoch 2 of 2 kept; nothing was\n  held out to choose by" in card
 
 
 def test_statistics_see_training_pixels_only(blobs):

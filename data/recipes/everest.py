@@ -1,9 +1,9 @@
 """Train and score CryoNet on the real Landsat 7 Everest scene, both ways.
 
 Usage: python data/recipes/everest.py FOLDER [--seeds 0 1 2]. The two folds run beside each
-other, one thread each. The rows go to data/results/everest.json, the recipe that both folds share and the
-time of each run to everest_recipe.json beside it; rows of other seeds that stand there are
-kept.
+other, one thread each. The rows go to data/results/everest.json; the recipe that both folds
+share and the time of each run go to everest_recipe.json beside it. Rows of other seeds that
+stand there are kept.
 """
 
 from __future__ import annotations
@@ -109,7 +109,6 @@ def write_recipe(minutes: dict[str, float]) -> None:
         "versions": {name: version(name) for name in packages},
     }
     RECIPE.write_text(json.dumps(recipe, indent=1) + "\n")
-
 
 
 def main() -> None:
