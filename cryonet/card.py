@@ -23,11 +23,6 @@ def model_card(manifest: Manifest) -> str:
         for name, value in values.items()
     )
     layers = ", ".join(f"`{name}`" for name in manifest.layer_names)
-    chosen = (
-        "kept by the mean IoU of the\n  validation blocks"
-        if "validation" in training.metrics
-        else "kept; nothing was\n  held out to choose by"
-    )
     stopped = " Training was interrupted; these are the best weights until then." * (
         training.interrupted
     )
@@ -41,7 +36,8 @@ Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 - Windows of {manifest.tile} pixels, {manifest.overlap:.0%} overlap. The attention pools over a
   whole window, so the window size is part of the model.
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
-  {training.seed}, epoch {training.epoch} of {training.epochs} {chosen}.{stopped}
+  {training.seed}, epoch {training.epoch} of {training.epochs} kept by the mean IoU of the
+  validation blocks.{stopped}
 - Probabilities are not calibrated.
 
 ## Scores

@@ -47,7 +47,7 @@ def split_map(
     Raises
     ------
     ConfigError
-        If nothing is left for training, or for validation when a share is asked for.
+        If nothing is left for training or for validation.
     """
     test = _test_mask(shape, config, generator)
     near_test = _grow(test, config.gap) & ~test
@@ -56,8 +56,7 @@ def split_map(
     free = ~test & ~near_test
     blocks = _blocks(shape, config.block)
     usable = [int(b) for b in np.unique(blocks[free]) if free[blocks == b].mean() > 0.5]
-    wanted = config.validation_share > 0
-    count = max(1, round(config.validation_share * len(usable))) if wanted else 0
+    count = max(1, round(config.validation_share * len(usable)))
     chosen = generator.choice(usable, size=count, replace=False) if usable else np.array([])
     validation = np.isin(blocks, chosen) & free
     codes = np.full(shape, TRAIN, np.uint8)
@@ -67,7 +66,7 @@ def split_map(
     codes[test] = TEST
     codes[near_test] = GAP
     for name, code in (("training", TRAIN), ("validation", VALIDATION)):
-        if not (codes == code).any() and (wanted or code == TRAIN):
+        if not (codes == code).any():
             raise ConfigError(
                 f"the split leaves no {name} pixels",
                 f"scene {shape}, block {config.block}, gap {config.gap}",

@@ -25,16 +25,15 @@ class SplitConfig(_Frozen):
     """How the pixels of a scene are shared between training, validation and test.
 
     `test` holds out one side of the scene; `validation` is a share of square blocks drawn
-    at random from the rest. With a share of 0 all of the rest is trained on, and the last
-    epoch is kept. `gap` pixels round every test area and `validation_gap` pixels round
-    every validation block (`gap` when None) belong to no split. Below one chip of gap, a
-    training chip may show pixels of a validation area, never its labels; test pixels are
-    in no training chip, whatever the gap.
+    at random from the rest. `gap` pixels round every test area and `validation_gap` pixels
+    round every validation block (`gap` when None) belong to no split. Below one chip of
+    gap, a training chip may show pixels of a validation area, never its labels; test
+    pixels are in no training chip, whatever the gap.
     """
 
     test: Literal["none", "west", "east", "north", "south", "blocks"] = "blocks"
     test_share: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
-    validation_share: Annotated[float, Field(ge=0, lt=0.9)] = 0.15
+    validation_share: Annotated[float, Field(gt=0, lt=0.9)] = 0.15
     block: Annotated[int, Field(ge=8)] = 128
     gap: Annotated[int, Field(ge=0)] = 128
     validation_gap: Annotated[int | None, Field(ge=0)] = None
@@ -196,7 +195,7 @@ stack = "full"                 # optical, lean, full, or a list of layer names
 [split]
 test = "blocks"                # none, west, east, north, south or blocks
 test_share = 0.25              # of the scene, for blocks
-validation_share = 0.15        # of the blocks that are not test; 0 keeps the last epoch
+validation_share = 0.15        # of the blocks that are not test
 block = 128                    # side of a block, pixels
 gap = 128                      # pixels in no split, round test areas and, unless
                                # validation_gap is given, round validation blocks

@@ -58,14 +58,12 @@ def train(
 ) -> Bundle:
     """Return the bundle of the epoch with the highest mean IoU on the validation blocks.
 
-    Without validation blocks (`SplitConfig.validation_share` of 0) the last epoch is kept.
-
     Parameters
     ----------
     scenes
         Labelled scenes in memory, all with the layers of `config.features`.
     on_best
-        Given a bundle whenever one is the best so far, to keep it.
+        Given a bundle whenever validation improves, to keep it.
     log
         Given the figures of each epoch.
     progress
@@ -75,7 +73,7 @@ def train(
     Raises
     ------
     Cancelled
-        If training is stopped before the end of the first epoch.
+        If training is stopped before the first validation.
     ConfigError, SceneError
         If the scenes do not fit the configuration.
     """
@@ -107,7 +105,7 @@ def train(
                 on_best(bundle(interrupted=False))
     except (KeyboardInterrupt, Cancelled) as stop:
         if not best.state:
-            raise Cancelled("stopped before the end of the first epoch") from stop
+            raise Cancelled("stopped before the first validation") from stop
         interrupted = True
     return bundle(interrupted=interrupted)
 
@@ -157,8 +155,7 @@ def _epochs(
             losses.append(float(loss.detach()))
             done += 1
             progress.step(done, total, f"epoch {epoch}, loss {np.mean(losses):.3f}")
-        held_out = config.split.validation_share > 0
-        figures = validate(average.module, data, config, device=fabric.device) if held_out else {}
+        figures = validate(average.module, data, config, device=fabric.device)
         figures["loss"] = float(np.mean(losses))
         figures["learning_rate"] = float(schedule.get_last_lr()[0])
         _keep(best, epoch, figures, average.module)
@@ -224,11 +221,9 @@ def _validation_map(scene: TrainScene, run: Any, config: TrainConfig) -> tuple[A
 
 
 def _keep(best: _Best, epoch: int, figures: dict[str, float], module: nn.Module) -> None:
-    # Nothing to choose by: the latest is the best.
-    score = figures.get("macro_iou", float(epoch))
-    if not score > best.score:
+    if not figures["macro_iou"] > best.score:
         return
-    best.score, best.epoch = score, epoch
+    best.score, best.epoch = figures["macro_iou"], epoch
     best.state = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
     best.metrics = {k: v if math.isfinite(v) else None for k, v in figures.items()}
 
@@ -254,7 +249,7 @@ def _make_bundle(
         seconds=round(seconds, 1),
         device=device,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
-        metrics={"validation" if "macro_iou" in best.metrics else "training": best.metrics},
+        metrics={"validation": best.metrics},
     )
     manifest = Manifest(
         title=config.title,

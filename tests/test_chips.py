@@ -47,13 +47,6 @@ def test_same_seed_same_split():
     assert (one != other).any()
 
 
-def test_a_share_of_nothing_trains_on_all_that_is_not_test():
-    config = SplitConfig(test="west", block=16, gap=4, validation_share=0)
-    codes = split_map((64, 80), config, generator=np.random.default_rng(0))
-    assert (codes[:, 42:] == TRAIN).all()
-    assert not (codes == VALIDATION).any()
-
-
 def test_a_split_with_nothing_left_is_refused():
     with pytest.raises(ConfigError, match="training"):
         split_map((64, 64), SplitConfig(block=32, gap=64), generator=np.random.default_rng(0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryonet.bundle import save_bundle, weights_bytes
+from cryonet.bundle import weights_bytes
 from cryonet.chips import TEST, TRAIN, VALIDATION
 from cryonet.config import AugmentConfig, ModelConfig, SplitConfig, TrainConfig
 from cryonet.errors import ConfigError, SceneError
@@ -116,19 +116,6 @@ def test_stopping_keeps_the_best_so_far(blobs, kind):
 def test_stopping_in_the_first_epoch_gives_nothing(blobs):
     with pytest.raises(Cancelled):
         train([blobs], _config(), progress=_StopAt(1, KeyboardInterrupt))
-
-
-def test_with_nothing_held_out_the_last_epoch_is_kept(blobs, tmp_path):
-    split = SplitConfig(test="east", block=32, gap=4, validation_share=0)
-    figures = []
-    config = _config(split=split, steps_per_epoch=2)
-    bundle = train([blobs], config, log=lambda epoch, row: figures.append(row))
-    record = bundle.manifest.training
-    assert record.epoch == config.epochs == 2
-    assert "macro_iou" not in figures[-1] and "validation" not in record.metrics
-    assert record.metrics["training"]["loss"] == figures[-1]["loss"]
-    card = (save_bundle(bundle, tmp_path / "bundle") / "CARD.md").read_text()
-    assert "epoch 2 of 2 kept; nothing was\n  held out to choose by" in card
 
 
 def test_statistics_see_training_pixels_only(blobs):

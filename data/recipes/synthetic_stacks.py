@@ -23,7 +23,7 @@ from cryonet.train import train
 from cryonet.trainset import make_trainset
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "synthetic.json"
-SIZE = 320
+SIZE = 384
 
 
 def recipe(seed: int, stack: str) -> TrainConfig:
@@ -37,12 +37,12 @@ def recipe(seed: int, stack: str) -> TrainConfig:
         chip=64,
         stride=16,
         balance=1.0,
-        epochs=4,
-        steps_per_epoch=40,
+        epochs=8,
+        steps_per_epoch=50,
         learning_rate=3e-3,
         tile=64,
         overlap=0.5,
-        weight_average=0.95,
+        weight_average=0.97,
         accelerator="cpu",
         threads=1,
         seed=seed,
