@@ -34,14 +34,10 @@ def ground_fractions(cover: Cover, region: Region, rng: np.random.Generator) -> 
     dust = np.clip(0.6 + 0.3 * fractal_field(shape, rng, slope=1.8, longest=50), 0.0, 1.0)
     milk = np.clip(0.85 + 0.15 * fractal_field(shape, rng, slope=3.0), 0.0, 1.0)
     woods = np.clip(cover.plants - 0.45, 0.0, 1.0) * 1.8 * region.forest
-    lake, ice = cover.labels == 3, cover.labels == 1
-    bare = np.where(lake, 0.0, 1.0)
-    snow = cover.snow * bare * (cover.labels != 2)
-    rest = bare - snow
-    frozen = rest * ice
-    rest = rest - frozen
-    plants = cover.plants * rest
-    rest = rest - plants
+    lake, snow = (cover.labels == 3).astype(float), cover.snow
+    frozen = (1.0 - snow) * (cover.labels == 1)
+    plants = (1.0 - snow) * cover.plants
+    rest = 1.0 - lake - snow - frozen - plants
     woods = np.minimum(woods, 1.0) * plants
     return {
         "fresh_snow": snow * (1 - grain),

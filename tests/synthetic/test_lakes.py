@@ -39,6 +39,19 @@ def test_a_built_dam_stands_over_the_water() -> None:
     assert surface[shore].min() > surface[lakes].max()
 
 
+def test_lakes_of_two_tongues_never_touch() -> None:
+    # Two tongues side by side whose lakes want the same ground, at different levels.
+    ground = VALLEY - 0.02 * (columns - 60) ** 2
+    ice = ((rows < 60) & (np.abs(columns - 30) < 14)) | ((rows < 66) & (np.abs(columns - 76) < 14))
+    surface, lakes = proglacial_lakes(
+        ground, ice, count=2600, rng=np.random.default_rng(0), cell=10.0, build=False
+    )
+    parts, number = ndimage.label(lakes, structure=np.ones((3, 3)))
+    assert number > 1
+    for part in range(1, number + 1):
+        assert np.ptp(surface[parts == part]) == 0
+
+
 def test_without_ice_there_are_no_lakes() -> None:
     surface, lakes = proglacial_lakes(
         VALLEY, np.zeros_like(ICE), count=300, rng=np.random.default_rng(0), cell=10.0
@@ -54,3 +67,7 @@ def test_ponds_are_small_level_and_on_debris() -> None:
     assert not (water & ~ndimage.binary_erosion(debris)).any()
     assert (surface <= VALLEY).all()
     np.testing.assert_array_equal(surface[~water], VALLEY[~water])
+    parts, number = ndimage.label(water)
+    assert number > 2
+    for part in range(1, number + 1):
+        assert np.ptp(surface[parts == part]) == 0

@@ -81,6 +81,9 @@ def test_the_classes_cover_about_what_the_region_asks(
 def test_debris_lies_low_on_the_ice_and_ice_above_the_line(scene: GetScene) -> None:
     for region in REGIONS:
         made = scene(384, 1, region)
+        tongue = (made["labels"] == 1) & (made["elevation"] < made.attrs["equilibrium_line"])
+        gap = made["elevation"].where(tongue) - made["elevation"].where(made["labels"] == 2).mean()
+        assert float(gap.mean()) > 40
         labels, height = made["labels"].values, made["elevation"].values
         line = made.attrs["equilibrium_line"]
         assert line == REGIONS[region].equilibrium_line
