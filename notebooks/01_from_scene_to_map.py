@@ -325,9 +325,8 @@ plot_history(work / "full-logs" / "metrics.csv");
 
 # %% [markdown]
 # The loss falls and the scores rise, with jumps: one validation block holds few pixels of a
-# rare class. What training leaves behind is a **bundle**: the
-# weights, and a manifest that says which layers they need, how to scale them, and where
-# they come from.
+# rare class. What training leaves behind is a **bundle**: the weights, and a manifest that
+# says which layers they need, how to scale them, and where they come from.
 
 # %%
 for file in sorted((work / "full").iterdir()):
@@ -354,8 +353,9 @@ plot_layer(
 # %% [markdown]
 # **Confidence** is 1 where the network gives all its belief to one class, and 0 where it
 # thinks all classes equally likely. It is low along borders, where map and label most
-# often differ, and often where the ground is unlike any in training. Mind that it is the network's own opinion: nobody has yet checked that 90 %
-# confident means right nine times out of ten.
+# often differ, and often where the ground is unlike any in training. Mind that it is the
+# network's own opinion: nobody has yet checked that 90 % confident means right nine times
+# out of ten.
 #
 # Where does the map of debris-covered ice go wrong?
 
@@ -436,19 +436,19 @@ for ax, codes, title in (
     plot_errors(codes.where(splits == 3, 255), scene["labels"], title=title, ax=ax)
 
 # %% [markdown]
-# Debris-covered ice gains: without terrain and radar the network has little to know it by,
-# and finds it mainly where it goes on from ground it was trained on.
+# Debris-covered ice gains most: without terrain and radar the network has next to nothing
+# to know it by.
 #
-# Now look at the other classes. What colour alone can settle need not gain from more
-# layers, and can even lose. Section 3 shows one reason: the south-east rises higher than
-# anything in the western half, so the network meets heights there that it has never seen.
-# More layers are more to learn from, and more to be misled by.
+# Now look at the other classes. They gain less, or nothing: colour settles much of them
+# already, and a layer can mislead as well. In section 7 the confidence is low in the
+# south-east, which rises higher than anything in the western half. The network meets
+# heights there that it has never seen, and misses some of the ice.
 #
 # Be careful with these two columns. They are **one** run each, with **one** seed, on a
 # **small synthetic** scene whose debris was made to have the colour of rock; another seed
-# moves them, and real debris is not quite so well hidden. A claim needs
-# several seeds and their spread, and real data besides: see `data/results` in the
-# repository for runs of that kind.
+# moves them, and real debris is not quite so well hidden. A claim needs several seeds and
+# their spread, and real data besides: see `data/results` in the repository for runs of that
+# kind.
 
 # %% [markdown]
 # **Checkpoint 4.** On this scene the full stack should map debris-covered ice better.
