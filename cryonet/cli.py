@@ -172,15 +172,37 @@ def layers_compute(
     scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
     out: Out,
     layers: Annotated[
-        str, typer.Option(help="A stack (optical, lean, full) or names with commas.")
+        str, typer.Option(help="A stack (optical, lean, full), a family, or names with commas.")
     ] = "full",
+    fits: Annotated[
+        Path | None, typer.Option(help="What PCA and texture learned: a file of layers fit.")
+    ] = None,
 ) -> None:
     """Compute layers of a scene and write them as one COG."""
     names: str | list[str] = layers.split(",") if "," in layers else layers
     with ConsoleProgress("layers") as progress:
-        absent = workflows.compute_layers(scene, out, layers=names, progress=progress)
+        absent = workflows.compute_layers(scene, out, layers=names, fits=fits, progress=progress)
     for name, lacks in absent.items():
-        typer.echo(f"left out {name}: the scene has no {', '.join(lacks)}")
+        typer.echo(f"left out {name}: it needs {', '.join(lacks)}")
+    typer.echo(f"wrote {out}")
+
+
+@layers_app.command("fit")
+def layers_fit(
+    out: Annotated[Path, typer.Argument(help="The JSON file to write.")],
+    scenes: Annotated[list[Path], typer.Argument(help="Folders of training scenes.")],
+) -> None:
+    """Fit the principal axes and the grey limits of texture to training scenes."""
+    with ConsoleProgress("fits") as progress:
+        fits = workflows.fit_scenes(scenes, out, progress=progress)
+    if fits.pca is not None:
+        shares = ", ".join(f"{share:.1%}" for share in fits.pca.explained)
+        typer.echo(f"PCA of {fits.pca.pixels:,} pixels: the axes explain {shares}")
+    if fits.texture is not None:
+        grey = fits.texture
+        typer.echo(
+            f"texture: {grey.levels} levels of {grey.variable}, {grey.low:g} to {grey.high:g}"
+        )
     typer.echo(f"wrote {out}")
 
 

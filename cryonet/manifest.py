@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cryonet.classes import CLASSES
 from cryonet.config import ModelConfig
+from cryonet.layers import LAYERS, Fits
 from cryonet.layers.spec import Direction, Family, LayerSpec
 from cryonet.normalise import LayerStatistics
 
@@ -70,6 +71,7 @@ class Manifest(_Frozen):
     created: str
     model: ModelConfig
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
+    fits: Fits = Fits()
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     resolution: Annotated[float, Field(gt=0)]
     resolution_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -81,13 +83,17 @@ class Manifest(_Frozen):
     calibration: None = None
 
     @model_validator(mode="after")
-    def _known_classes(self) -> Manifest:
+    def _consistent(self) -> Manifest:
         order = [c.name for c in CLASSES]
         if list(self.classes) != order[: len(self.classes)]:
             raise ValueError(f"classes must be the first of {order}, in that order")
         names = [layer.name for layer in self.layers]
         if len(set(names)) != len(names):
             raise ValueError("a layer is named twice")
+        for name in names:
+            fit = LAYERS[name].fit if name in LAYERS else ""
+            if fit and fit not in self.fits.names:
+                raise ValueError(f"layer {name} needs a fit of {fit}, which is missing")
         return self
 
     @property

@@ -146,7 +146,7 @@ def predict_scene(
     margin = max(halo, overlap_pixels(manifest.tile, share))
     outer = _context(target, shape, manifest.tile, margin)
     rows, cols = outer.slices
-    stack = build_stack(scene.isel(y=rows, x=cols), manifest.layer_names)
+    stack = build_stack(scene.isel(y=rows, x=cols), manifest.layer_names, fits=manifest.fits)
     values = np.stack([stack[name].values for name in manifest.layer_names])
     inputs, known = normalise(values, [layer.statistics for layer in manifest.layers])
     module = bundle.module.to(chosen).eval()

@@ -256,6 +256,7 @@ def _make_bundle(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=config.model,
         layers=tuple(entries),
+        fits=data.fits,
         classes=config.classes,
         resolution=data.scenes[0].resolution,
         tile=config.tile,

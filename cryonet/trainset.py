@@ -20,7 +20,8 @@ from cryonet.classes import CLASSES, NODATA
 from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError, SceneError
 from cryonet.grid import Window, geobox_of
-from cryonet.layers import build_stack, select_layers
+from cryonet.layers import Fits, build_stack, fit_layers, select_layers
+from cryonet.layers.fits import FitName
 from cryonet.layers.spec import LayerSpec
 from cryonet.manifest import SceneRecord
 from cryonet.normalise import LayerStatistics, fit_statistics, normalise
@@ -43,10 +44,11 @@ class TrainScene:
 
 @dataclass(frozen=True, slots=True)
 class TrainSet:
-    """All scenes with the layers, their statistics, the training chips and their weights."""
+    """All scenes with the layers, what they learned, the training chips and their weights."""
 
     scenes: tuple[TrainScene, ...]
     specs: tuple[LayerSpec, ...]
+    fits: Fits
     statistics: tuple[LayerStatistics, ...]
     chips: tuple[Chip, ...]
     weights: NDArray[np.float64]
@@ -73,8 +75,8 @@ def scene_record(scene: xr.Dataset) -> SceneRecord:
 def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet:
     """Return the training set of some labelled scenes.
 
-    Splits are drawn from the seed; statistics come from the pixels of training chips that
-    belong to the training split, and from nothing else.
+    Splits are drawn from the seed; fits come from the pixels of the training split, and
+    statistics from those of them in training chips, and from nothing else.
 
     Raises
     ------
@@ -85,13 +87,16 @@ def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet
         If a scene has no labels.
     """
     chosen = _common_layers(scenes, config)
+    maps = [
+        split_map(_labels(s, config).shape, config.split, generator=_generator(config, index))
+        for index, s in enumerate(scenes)
+    ]
+    fits = _fit(scenes, maps, chosen)
     raw, chips, parts = [], [], []
-    for index, scene in enumerate(scenes):
+    for scene, splits in zip(scenes, maps, strict=True):
         labels = _labels(scene, config)
-        stack = build_stack(scene, [spec.name for spec in chosen])
+        stack = build_stack(scene, [spec.name for spec in chosen], fits=fits)
         raw.append(np.stack([stack[spec.name].values for spec in chosen]))
-        generator = np.random.default_rng([config.seed, index])
-        splits = split_map(labels.shape, config.split, generator=generator)
         record = scene_record(scene)
         valid = np.isfinite(raw[-1]).all(axis=0)
         found = make_chips(
@@ -125,19 +130,32 @@ def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet
     return TrainSet(
         tuple(ready),
         tuple(chosen),
+        fits,
         tuple(statistics),
         tuple(chips),
         chip_weights(chips, balance=config.balance),
     )
 
 
+def _generator(config: TrainConfig, index: int) -> np.random.Generator:
+    return np.random.default_rng([config.seed, index])
+
+
+def _fit(
+    scenes: Sequence[xr.Dataset], maps: Sequence[NDArray[np.uint8]], chosen: Sequence[LayerSpec]
+) -> Fits:
+    names = dict.fromkeys(spec.fit for spec in chosen if spec.fit)
+    return fit_layers(scenes, masks=[codes == TRAIN for codes in maps], names=list(names))
+
+
 def _common_layers(scenes: Sequence[xr.Dataset], config: TrainConfig) -> list[LayerSpec]:
-    chosen, _ = select_layers(scenes[0], config.features.stack)
+    both: tuple[FitName, ...] = ("pca", "texture")
+    chosen, _ = select_layers(scenes[0], config.features.stack, fits=both)
     cells = {round(abs(geobox_of(scene).resolution.x), 6) for scene in scenes}
     if len(cells) > 1:
         raise ConfigError("the scenes differ in resolution", sorted(cells), "Bring them to one.")
     for scene in scenes[1:]:
-        here, _ = select_layers(scene, config.features.stack)
+        here, _ = select_layers(scene, config.features.stack, fits=both)
         differ = {s.name for s in chosen} ^ {s.name for s in here}
         if differ:
             raise ConfigError(
@@ -229,9 +247,7 @@ def _cut(
     return image, label
 
 
-def _zoomed(
-    scene: TrainScene, window: Window, side: int, generator: np.random.Generator
-) -> Window:
+def _zoomed(scene: TrainScene, window: Window, side: int, generator: np.random.Generator) -> Window:
     """Return a square of `side` inside `window`, or round it when larger.
 
     A larger one that would leave the scene or show a test pixel is not taken.

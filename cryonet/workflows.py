@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from cryonet.atomic import check_replaceable, whole_file
 from cryonet.classes import NODATA
 from cryonet.cog import Band, open_raster, origin_tags, write_cog
-from cryonet.errors import CryonetError, SceneError
+from cryonet.errors import CryonetError, LayerError, SceneError
 from cryonet.file_hash import folder_hashes
 from cryonet.grid import check_same_grid, geobox_of
-from cryonet.layers import LAYERS, build_stack
+from cryonet.layers import LAYERS, Fits, build_stack, fit_layers
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import open_scene, read_item
 from cryonet.scene_writer import check_target, write_scene
@@ -79,9 +79,12 @@ def compute_layers(
     out: str | Path,
     *,
     layers: str | Sequence[str] | None = None,
+    fits: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, tuple[str, ...]]:
     """Write the layers of a scene as one COG; return the absent ones and what they lack.
+
+    `fits` is a file that `fit_scenes` wrote; without it PCA and texture are absent.
 
     Raises
     ------
@@ -91,7 +94,8 @@ def compute_layers(
     target = Path(out)
     if target.exists():
         raise SceneError("the output exists already", str(target), "Choose another name.")
-    stack = build_stack(open_scene(scene), layers, progress=progress)
+    known = None if fits is None else read_fits(fits)
+    stack = build_stack(open_scene(scene), layers, fits=known, progress=progress)
     names = [str(name) for name in stack.data_vars]
     data = np.stack([stack[name].values for name in names])
     bands = [Band(name, LAYERS[name].units) for name in names]
@@ -106,6 +110,42 @@ def compute_layers(
     )
     absent: dict[str, tuple[str, ...]] = stack.attrs["absent"]
     return absent
+
+
+def fit_scenes(
+    scenes: Sequence[str | Path], out: str | Path, *, progress: Progress = SILENT
+) -> Fits:
+    """Write what PCA and texture learn from all pixels of some scenes as JSON; return it.
+
+    Raises
+    ------
+    LayerError
+        If the file exists already, or the scenes have the bands of no fit.
+    """
+    target = Path(out)
+    if target.exists():
+        raise LayerError("the output exists already", str(target), "Choose another name.")
+    fits = fit_layers([open_scene(scene) for scene in scenes], progress=progress)
+    if not fits.names:
+        raise LayerError("there is nothing to fit", list(map(str, scenes)), "Give optical bands.")
+    with whole_file(target) as file:
+        file.write_text(fits.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return fits
+
+
+def read_fits(path: str | Path) -> Fits:
+    """Return the fits that `fit_scenes` wrote.
+
+    Raises
+    ------
+    LayerError
+        If the file cannot be read, or holds something else.
+    """
+    try:
+        return Fits.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        rule = "Give a file that cryonet layers fit wrote."
+        raise LayerError("the fits cannot be read", str(path), rule) from error
 
 
 def run_training(
@@ -249,9 +289,7 @@ def _read_labels(path: str | Path) -> xr.DataArray:
     return band if nodata in (None, NODATA) else band.where(band != nodata, NODATA).astype("uint8")
 
 
-def _split_mask(
-    passport: dict[str, Any], split: str, shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
+def _split_mask(passport: dict[str, Any], split: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     from cryonet.chips import SPLITS, split_map
     from cryonet.config import SplitConfig
 

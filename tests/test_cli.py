@@ -99,8 +99,33 @@ def test_layers_are_written_by_name(folder):
     with rasterio.open(out) as file:
         assert {"red", "ndvi", "slope"} <= set(file.descriptions)
         assert np.isfinite(file.read(1)).all()
-    assert "left out ndsi: the scene has no swir16" in result.output
+    assert "left out ndsi: it needs swir16" in result.output
     assert run("layers", "compute", folder / "scene", out).exit_code == 2
+
+
+def test_layers_are_fitted_and_then_computed(tmp_path):
+    run("scene", "synthetic", tmp_path / "s", "--size", 64, "--seed", 3)
+    fitted = run("layers", "fit", tmp_path / "fits.json", tmp_path / "s")
+    assert fitted.exit_code == 0, fitted.output
+    assert "the axes explain" in fitted.output and "32 levels of nir" in fitted.output
+    again = run("layers", "fit", tmp_path / "fits.json", tmp_path / "s")
+    assert again.exit_code == 2 and "exists already" in again.output
+    out = tmp_path / "layers.tif"
+    names = "pca_1,texture_entropy,slope"
+    made = run(
+        "layers", "compute", tmp_path / "s", out,
+        "--layers", names, "--fits", tmp_path / "fits.json",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    with rasterio.open(out) as file:
+        assert list(file.descriptions) == names.split(",")
+        assert file.tags()["CRYONET_INPUT"] == "synthetic"
+    (tmp_path / "fits.json").write_text("{}[")
+    broken = run(
+        "layers", "compute", tmp_path / "s", tmp_path / "o.tif", "--fits", tmp_path / "fits.json"
+    )
+    assert broken.exit_code == 2 and "fits cannot be read" in broken.output
+    assert not (tmp_path / "o.tif").exists()
 
 
 def test_layers_list_is_the_table():

@@ -130,6 +130,21 @@ def test_statistics_see_training_pixels_only(blobs):
     assert data.scenes[0].record.sha256 != again.scenes[0].record.sha256
 
 
+def test_fits_see_training_pixels_only_and_travel_with_the_bundle(blobs):
+    config = _config(features={"stack": ("red", "texture_contrast")}, steps_per_epoch=2)
+    data = make_trainset([blobs], config)
+    assert data.fits.texture is not None and data.fits.pca is None
+    splits = data.scenes[0].splits
+    assert data.fits.texture.pixels == (splits == TRAIN).sum()
+    changed = blobs.copy(deep=True)
+    changed["nir"].values[splits != TRAIN] += 0.5
+    assert make_trainset([changed], config).fits == data.fits
+    bundle = train([blobs], config)
+    assert bundle.manifest.fits == data.fits
+    whole = predict_scene(bundle, blobs, device="cpu")
+    assert np.isfinite(whole["probabilities"].values).all()
+
+
 def test_batches_never_show_test_pixels_nor_other_labels(blobs):
     config = _config(augment=AugmentConfig(zoom=0.5, gain=0, shift=0))
     data = make_trainset([blobs], config)

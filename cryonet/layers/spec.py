@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-#: Scene variables a layer needs, cut to one window, and the cell size in metres.
-Compute = Callable[[Mapping[str, Array], float], Array]
+#: From ``(arrays, cell)``: the scene variables a layer needs, cut to one window, by name, and
+#: the cell size in metres; and from the fit if the layer needs one.
+Compute = Callable[..., Array]
+
+#: Several layers in one pass: their names, then as `Compute`, and the fit if they need one.
+Together = Callable[..., list[Array]]
 
 Family = Literal[
     "optical", "indices", "pca", "tasseled_cap", "terrain", "texture", "coherence", "phase"
@@ -51,6 +55,12 @@ class LayerSpec:
         reflectance scatters about zero in shadow, and a ratio of two such values is free.
     direction, vector
         See `Direction`; `vector` names the direction both components belong to.
+    together
+        From ``(names, arrays, cell)`` to a list of layers: what rows that share it are
+        computed with in one pass. `compute` gives the same, one layer at a time.
+    fit
+        Which of `cryonet.layers.fits.Fits` the layer needs; then `compute` and `together`
+        take it as the keyword ``fit``.
     """
 
     name: str
@@ -66,3 +76,5 @@ class LayerSpec:
     valid_range: tuple[float, float] = (float("-inf"), float("inf"))
     direction: Direction = "scalar"
     vector: str = ""
+    together: Together | None = None
+    fit: Literal["", "pca", "texture"] = ""

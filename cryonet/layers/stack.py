@@ -12,6 +12,7 @@ import xarray as xr
 
 from cryonet.grid import geobox_of
 from cryonet.layers.cell import cell_size
+from cryonet.layers.fits import Fits
 from cryonet.layers.spec import Array, LayerSpec
 from cryonet.layers.table import select_layers
 from cryonet.progress import SILENT, Progress
@@ -22,6 +23,7 @@ def build_stack(
     scene: xr.Dataset,
     names: str | Sequence[str] | None = None,
     *,
+    fits: Fits | None = None,
     progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Return the layers of `scene`: one float32 variable ``(y, x)`` each, NaN if unknown.
@@ -33,6 +35,8 @@ def build_stack(
         same values. An infinite value counts as missing.
     names
         None for the full stack, the name of a stack, or layer names: see `select_layers`.
+    fits
+        What PCA and texture learned from training scenes, from `fit_layers` or a manifest.
     progress
         Told of each layer.
 
@@ -51,38 +55,70 @@ def build_stack(
         If a layer that measures slopes is asked for and the grid is not projected, north
         up, and square.
     """
-    specs, absent = select_layers(scene, names)
+    held = fits or Fits()
+    specs, absent = select_layers(scene, names, fits=held.names)
     geobox = geobox_of(scene)
     cell = cell_size(geobox) if any(spec.metric for spec in specs) else float("nan")
     check_scene(scene)
     needed = {name for spec in specs for name in spec.needs}
     arrays = {name: _finite(scene[name].data) for name in needed}
-    layers = {}
-    for done, spec in enumerate(specs):
-        progress.step(done, len(specs), spec.name)
-        values = compute_layer(spec, arrays, cell)
-        layers[spec.name] = _label(values, spec, scene[spec.needs[0]])
+    made: dict[str, Any] = {}
+    for group in _groups(specs):
+        progress.step(len(made), len(specs), group[0].name)
+        made |= compute_group(group, arrays, cell, held)
     progress.step(len(specs), len(specs), "layers")
+    layers = {s.name: _label(made[s.name], s, scene[s.needs[0]]) for s in specs}
     attrs = {**scene.attrs, "absent": {name: list(lacks) for name, lacks in absent.items()}}
     return xr.Dataset(layers, attrs=attrs)
 
 
-def compute_layer(spec: LayerSpec, arrays: Mapping[str, Any], cell: float) -> Any:
-    """Return one layer of numpy or dask `arrays`; dask blocks see the halo they need."""
-    inputs = [arrays[name] for name in spec.needs]
+def _groups(specs: Sequence[LayerSpec]) -> list[list[LayerSpec]]:
+    """Return the rows that are computed in one pass, in the order of their first."""
+    groups: dict[Any, list[LayerSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.together or spec.name, []).append(spec)
+    return list(groups.values())
+
+
+def compute_group(
+    group: Sequence[LayerSpec], arrays: Mapping[str, Any], cell: float, fits: Fits
+) -> dict[str, Any]:
+    """Return layers that share a pass, of numpy or dask `arrays`, by name.
+
+    Blocks of dask arrays see the halo they need.
+    """
+    needs = tuple(dict.fromkeys(name for spec in group for name in spec.needs))
+    inputs = [arrays[name] for name in needs]
+    names = [spec.name for spec in group]
+    run = partial(_on_block, group=tuple(group), needs=needs, cell=cell, fits=fits)
     if not any(isinstance(values, da.Array) for values in inputs):
-        return _on_block(*inputs, spec=spec, cell=cell)
-    return da.map_overlap(  # type: ignore[no-untyped-call]
-        partial(_on_block, spec=spec, cell=cell),
-        *(da.asarray(values) for values in inputs),  # type: ignore[no-untyped-call]
-        depth=spec.halo,
-        boundary="none",  # the layer itself knows what lies beyond the raster's edge
-        meta=np.empty((0, 0), np.float32),
+        return dict(zip(names, run(*inputs), strict=True))
+    halo = max(spec.halo for spec in group)
+    blocks = [
+        da.overlap.overlap(da.asarray(values), depth=halo, boundary="none")  # type: ignore[no-untyped-call]
+        for values in inputs
+    ]
+    whole = da.map_blocks(  # type: ignore[no-untyped-call]
+        lambda *parts: np.stack(run(*parts)),
+        *blocks,
+        new_axis=0,
+        chunks=((len(group),), *blocks[0].chunks),
+        meta=np.empty((0, 0, 0), np.float32),
     )
+    # The layer itself knows what lies beyond the raster's edge: nothing was added there.
+    inner = da.overlap.trim_internal(whole, {0: 0, 1: halo, 2: halo}, boundary="none")  # type: ignore[no-untyped-call]
+    return {name: inner[number] for number, name in enumerate(names)}
 
 
-def _on_block(*blocks: Array, spec: LayerSpec, cell: float) -> Array:
-    return spec.compute(dict(zip(spec.needs, blocks, strict=True)), cell)
+def _on_block(
+    *blocks: Array, group: Sequence[LayerSpec], needs: Sequence[str], cell: float, fits: Fits
+) -> list[Array]:
+    arrays = dict(zip(needs, blocks, strict=True))
+    first = group[0]
+    fit = {"fit": getattr(fits, first.fit)} if first.fit else {}
+    if first.together is None:
+        return [first.compute(arrays, cell, **fit)]
+    return first.together([spec.name for spec in group], arrays, cell, **fit)
 
 
 def _finite(values: Any) -> Any:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import get_args
 
 import xarray as xr
 
 from cryonet.errors import LayerError
 from cryonet.layers.coherence import COHERENCE
+from cryonet.layers.fits import FitName
 from cryonet.layers.indices import INDICES
 from cryonet.layers.optical import OPTICAL
+from cryonet.layers.pca import PCA
 from cryonet.layers.phase import PHASE
-from cryonet.layers.spec import LayerSpec
+from cryonet.layers.spec import Family, LayerSpec
 from cryonet.layers.tasseled_cap import TASSELED_CAP
 from cryonet.layers.terrain import TERRAIN
+from cryonet.layers.texture import TEXTURE
 
 #: Every layer by name, in the order of a full stack; a new layer is a row of its family.
 LAYERS: Mapping[str, LayerSpec] = {
-    spec.name: spec for spec in (*OPTICAL, *INDICES, *TASSELED_CAP, *TERRAIN, *COHERENCE, *PHASE)
+    spec.name: spec
+    for spec in (
+        *OPTICAL, *INDICES, *PCA, *TASSELED_CAP, *TERRAIN, *TEXTURE, *COHERENCE, *PHASE,
+    )
+}  # fmt: skip
+
+#: The layers of each family, by its name.
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    family: tuple(spec.name for spec in LAYERS.values() if spec.family == family)
+    for family in get_args(Family)
 }
 
 #: Named selections. ``lean`` is our choice: what other layers cannot be computed from, a
@@ -36,7 +49,10 @@ STACKS: Mapping[str, tuple[str, ...]] = {
 
 
 def select_layers(
-    scene: xr.Dataset, names: str | Sequence[str] | None = None
+    scene: xr.Dataset,
+    names: str | Sequence[str] | None = None,
+    *,
+    fits: Collection[FitName] = (),
 ) -> tuple[list[LayerSpec], dict[str, tuple[str, ...]]]:
     """Return the layers `scene` can give, and for each absent one what it lacks.
 
@@ -45,14 +61,17 @@ def select_layers(
     scene
         Only its variables' names are looked at.
     names
-        None for the full stack, the name of a stack in `STACKS`, or layer names in the
-        order wanted.
+        None for the full stack, the name of a stack in `STACKS` or of a family, or the names
+        of layers and families in the order wanted.
+    fits
+        Names of the fits that are there: a layer without its fit is absent too.
 
     Returns
     -------
     present, absent
-        The specs in order, and ``{layer: (missing variable, …)}``. An absent layer of a
-        named stack is left out and reported; one that was asked for by name is refused.
+        The specs in order, and ``{layer: (missing variable, …)}``, with ``a fit of …`` for
+        a missing fit. An absent layer of a named stack is left out and reported; one that
+        was asked for by name is refused.
 
     Raises
     ------
@@ -62,7 +81,7 @@ def select_layers(
     """
     named = names is None or isinstance(names, str)
     specs = [_spec(name) for name in _names(names)]
-    missing = {s.name: tuple(v for v in s.needs if v not in scene.data_vars) for s in specs}
+    missing = {s.name: _lacks(s, scene, fits) for s in specs}
     absent = {name: lacks for name, lacks in missing.items() if lacks}
     present = [spec for spec in specs if spec.name not in absent]
     held = ", ".join(str(name) for name in scene.data_vars) or "nothing"
@@ -75,20 +94,33 @@ def select_layers(
     return present, absent
 
 
+def _lacks(spec: LayerSpec, scene: xr.Dataset, fits: Collection[FitName]) -> tuple[str, ...]:
+    variables = tuple(name for name in spec.needs if name not in scene.data_vars)
+    return variables if not spec.fit or spec.fit in fits else (*variables, f"a fit of {spec.fit}")
+
+
 def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
         return STACKS["full"]
     if isinstance(names, str):
         if names in STACKS:
             return STACKS[names]
-        rule = f"Known are {', '.join(STACKS)}; a layer goes in a list of names."
+        if names in FAMILIES:
+            return FAMILIES[names]
+        known = ", ".join(dict.fromkeys((*STACKS, *FAMILIES)))
+        rule = f"Known are {known}; a layer goes in a list of names."
         raise LayerError("there is no such stack", names, rule)
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+    listed = [name for given in names for name in _members(given)]
+    twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:
         raise LayerError("a layer is asked for twice", ", ".join(twice), "Name each once.")
-    if not names:
+    if not listed:
         raise LayerError("no layer is asked for", list(names), "Name at least one.")
-    return tuple(names)
+    return tuple(listed)
+
+
+def _members(name: str) -> tuple[str, ...]:
+    return (name,) if name in LAYERS else FAMILIES.get(name, (name,))
 
 
 def _spec(name: str) -> LayerSpec:

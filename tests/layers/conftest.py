@@ -11,6 +11,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
+from cryonet.layers.fits import Fits, fit_layers
 from cryonet.scene import BANDS, scene_from_arrays
 
 MakeScene = Callable[..., xr.Dataset]
@@ -53,3 +54,9 @@ def fractal_fixture() -> Callable[[tuple[int, int], np.random.Generator], np.nda
 @pytest.fixture(scope="session")
 def make_scene() -> MakeScene:
     return random_scene
+
+
+@pytest.fixture(scope="session")
+def fits() -> Fits:
+    """What PCA and texture learned from another scene, as a trained model brings it."""
+    return fit_layers([random_scene((60, 61), seed=99)])

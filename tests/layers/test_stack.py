@@ -28,27 +28,27 @@ def cut(data: xr.Dataset, window: Window) -> xr.Dataset:
 
 
 @pytest.fixture(scope="module")
-def holed(make_scene) -> tuple[xr.Dataset, xr.Dataset]:
+def holed(make_scene, fits) -> tuple[xr.Dataset, xr.Dataset]:
     scene = make_scene(SHAPE, seed=5, holes=0.02)
-    return scene, build_stack(scene)
+    return scene, build_stack(scene, fits=fits)
 
 
 @settings(max_examples=25, deadline=None)
 @given(window=windows)
-def test_crop_with_halo_then_compute_is_compute_then_crop(holed, window):
+def test_crop_with_halo_then_compute_is_compute_then_crop(holed, fits, window):
     scene, stack = holed
     for halo in {spec.halo for spec in LAYERS.values()}:
         names = [name for name, spec in LAYERS.items() if spec.halo == halo]
         outer = window.expand(halo, SHAPE)
-        part = cut(build_stack(cut(scene, outer), names), window.within(outer))
+        part = cut(build_stack(cut(scene, outer), names, fits=fits), window.within(outer))
         for name in names:
             np.testing.assert_array_equal(part[name], cut(stack, window)[name], err_msg=name)
 
 
 @pytest.mark.parametrize("chunks", [(40, 53), (16, 16), (7, 53), (39, 52)])
-def test_a_lazy_scene_gives_the_same_values(holed, chunks):
+def test_a_lazy_scene_gives_the_same_values(holed, fits, chunks):
     scene, stack = holed
-    lazy = build_stack(scene.chunk({"y": chunks[0], "x": chunks[1]}))
+    lazy = build_stack(scene.chunk({"y": chunks[0], "x": chunks[1]}), fits=fits)
     for name in LAYERS:
         assert isinstance(lazy[name].data, da.Array)
         assert lazy[name].dtype == np.float32
@@ -84,42 +84,60 @@ def test_every_value_is_finite_or_nan_and_most_are_there(holed):
         assert layer.notnull().mean() > 0.7, name
 
 
-def test_a_scene_without_holes_gives_layers_without_holes(make_scene):
+def test_a_scene_without_holes_gives_layers_without_holes(make_scene, fits):
     for shape in ((1, 1), (1, 6), (7, 1), (2, 2), (9, 8)):
-        stack = build_stack(make_scene(shape))
+        stack = build_stack(make_scene(shape), fits=fits)
         for name, layer in stack.items():
-            assert layer.notnull().all(), (name, shape)
+            # One pixel alone makes no pair, so it has no texture.
+            alone = shape == (1, 1) and LAYERS[str(name)].family == "texture"
+            assert layer.notnull().all() != alone, (name, shape)
 
 
-def test_a_hole_spreads_by_the_halo_and_no_further(make_scene):
+def test_a_hole_spreads_by_the_halo_and_no_further(make_scene, fits):
     scene = make_scene((9, 11))
     for variable in scene.values():
         variable[0, 0] = variable[4, 5] = np.nan
-    for name, layer in build_stack(scene).items():
+    for name, layer in build_stack(scene, fits=fits).items():
         halo = LAYERS[str(name)].halo
         expected = np.zeros((9, 11), bool)
-        expected[: halo + 1, : halo + 1] = True
-        expected[4 - halo : 5 + halo, 5 - halo : 6 + halo] = True
+        # Texture lives on the pairs that are left, as long as half of the window is known.
+        if LAYERS[str(name)].family != "texture":
+            expected[: halo + 1, : halo + 1] = True
+            expected[4 - halo : 5 + halo, 5 - halo : 6 + halo] = True
         np.testing.assert_array_equal(layer.isnull(), expected, err_msg=str(name))
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_infinite_values_count_as_missing(make_scene, lazy):
+def test_infinite_values_count_as_missing(make_scene, fits, lazy):
     scene, holed = make_scene((9, 11)), make_scene((9, 11))
     for name in scene.data_vars:
         scene[name][2, 3], scene[name][6, 8] = np.inf, -np.inf
         holed[name][2, 3] = holed[name][6, 8] = np.nan
     given_scene = scene.chunk({"y": 4, "x": 4}) if lazy else scene
-    xr.testing.assert_identical(build_stack(given_scene).compute(), build_stack(holed))
+    found, expected = (build_stack(s, fits=fits) for s in (given_scene, holed))
+    xr.testing.assert_identical(found.compute(), expected)
 
 
-def test_the_scene_is_left_as_it_was(make_scene):
+def test_the_scene_is_left_as_it_was(make_scene, fits):
     scene = make_scene((6, 7), holes=0.1)
     before = scene.copy(deep=True)
-    stack = build_stack(scene)
+    stack = build_stack(scene, fits=fits)
     for layer in stack.values():
         layer[:] = 7.0
     xr.testing.assert_identical(scene, before)
+
+
+def test_without_fits_the_fitted_layers_are_absent_and_say_why(make_scene, fits):
+    scene = make_scene((5, 6))
+    absent = build_stack(scene).attrs["absent"]
+    fitted = {name for name, spec in LAYERS.items() if spec.family in ("pca", "texture")}
+    assert set(absent) == fitted and len(fitted) == 11
+    assert absent["pca_1"] == ["a fit of pca"]
+    assert absent["texture_asm"] == ["a fit of texture"]
+    half = fits.model_copy(update={"pca": None})
+    assert all(name.startswith("pca") for name in build_stack(scene, fits=half).attrs["absent"])
+    with pytest.raises(LayerError, match="pca_2 needs a fit of pca"):
+        build_stack(scene, ["pca_2"])
 
 
 def test_absent_layers_are_reported_in_the_attributes(make_scene):

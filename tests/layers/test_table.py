@@ -3,12 +3,14 @@ from __future__ import annotations
 import itertools
 import pickle
 from importlib import import_module
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from cryonet.errors import LayerError
 from cryonet.layers import LAYERS, STACKS, build_stack, layers_table, select_layers
+from cryonet.layers.spec import Family
 from cryonet.scene import VARIABLES
 
 
@@ -21,7 +23,7 @@ def test_every_row_is_complete():
 
 
 def test_no_row_hides_another():
-    families = ("optical", "indices", "tasseled_cap", "terrain", "coherence", "phase")
+    families = get_args(Family)
     total = 0
     for family in families:
         module = import_module(f"cryonet.layers.{family}")
@@ -49,19 +51,21 @@ def test_directions_come_in_pairs():
     assert vectors == {"aspect": ["east", "north"]}
 
 
-def test_no_two_layers_are_the_same_up_to_sign(make_scene):
-    stack = build_stack(make_scene((60, 61), seed=3))
+def test_no_two_layers_are_the_same_up_to_sign(make_scene, fits):
+    stack = build_stack(make_scene((60, 61), seed=3), fits=fits)
     for first, second in itertools.combinations(stack.values(), 2):
         for sign in (1, -1):
             same = np.allclose(first, sign * second, rtol=1e-5, atol=1e-6)
             assert not same, f"{first.name} repeats {second.name}"
 
 
-def test_specs_travel_to_other_processes(make_scene):
+def test_specs_travel_to_other_processes(make_scene, fits):
     arrays = {name: data.values for name, data in make_scene((5, 6)).items()}
     for spec in LAYERS.values():
         again = pickle.loads(pickle.dumps(spec))
-        np.testing.assert_array_equal(again.compute(arrays, 20.0), spec.compute(arrays, 20.0))
+        fit = {"fit": getattr(fits, spec.fit)} if spec.fit else {}
+        expected = spec.compute(arrays, 20.0, **fit)
+        np.testing.assert_array_equal(again.compute(arrays, 20.0, **fit), expected)
 
 
 def test_the_stacks():
@@ -73,7 +77,7 @@ def test_the_stacks():
 
 def test_a_scene_that_lacks_variables_gives_fewer_layers_and_says_which(make_scene):
     scene = make_scene((4, 5)).drop_vars(["elevation", "swir22"])
-    present, absent = select_layers(scene)
+    present, absent = select_layers(scene, fits=("pca", "texture"))
     assert not {spec.name for spec in present} & set(absent)
     assert {spec.name for spec in present} | set(absent) == set(LAYERS)
     assert absent["slope"] == ("elevation",)
@@ -86,6 +90,15 @@ def test_names_keep_the_order_in_which_they_are_asked_for(make_scene):
     present, absent = select_layers(make_scene((4, 5)), ["slope", "blue", "ndsi"])
     assert [spec.name for spec in present] == ["slope", "blue", "ndsi"]
     assert absent == {}
+
+
+def test_a_family_stands_for_its_layers(make_scene):
+    present, _ = select_layers(make_scene((4, 5)), ["slope", "phase", "coherence"])
+    assert [spec.name for spec in present] == ["slope", "phase_cos", "phase_sin", "coherence"]
+    terrain, _ = select_layers(make_scene((4, 5)), "terrain")
+    assert {spec.family for spec in terrain} == {"terrain"} and len(terrain) == 9
+    with pytest.raises(LayerError, match="asked for twice: slope"):
+        select_layers(make_scene((4, 5)), ["slope", "terrain"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""Kernels of the grey-level co-occurrence measures (Haralick 1973).
+
+For every window the measures need the pairs of grey levels ``(i, j)`` an offset apart. Three
+things keep the cost of a pixel small and free of the number of levels:
+
+- Contrast, dissimilarity, homogeneity, mean, variance and correlation are sums over pairs:
+  column sums are updated a row at a time, and a running sum goes along the row.
+- Angular second moment and entropy need the counts of the pairs. One histogram slides along
+  the row; it loses a column and gains one, and what a count's change does to Σ n² and
+  Σ n ln n stands in a table, both packed into one 64-bit integer.
+- A pair with a missing member falls into a slot of its own whose changes are zero, and so
+  does every pair beyond the raster's edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+#: Steps of Σ n ln n in the table; 24 bits below it hold Σ n².
+STEPS = float(1 << 20)
+
+#: Steps of the homogeneity of one pair.
+PARTS = float(1 << 20)
+
+Table = NDArray[np.int64]
+
+
+def count_changes(window: int, levels: int) -> tuple[Table, NDArray[np.uint16]]:
+    """Return what the next pair does to the packed sums, and the empty histogram.
+
+    The slots of a histogram start in three stretches of the table: unequal levels, where
+    one pair counts for ``(i, j)`` and ``(j, i)``; equal levels, where it counts twice in
+    one place; and the slot of missing pairs, where nothing changes.
+    """
+    most = window * window + 1
+    count = np.arange(most, dtype=float)
+    log = np.log(np.maximum(count, 1))
+    table = np.zeros(3 * most, np.int64)
+    for start, squares, entropy in (
+        (0, 2 * count**2, 2 * count * log),
+        (most, 4 * count**2, 2 * count * (log + np.log(2.0)) * (count > 0)),
+    ):
+        packed = (np.rint(entropy * STEPS).astype(np.int64) << 24) + squares.astype(np.int64)
+        table[start : start + most - 1] = np.diff(packed)
+    empty = np.zeros(levels * levels + 1, np.uint16)
+    empty[np.arange(levels) * (levels + 1)] = most
+    empty[-1] = 2 * most
+    return table, empty
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def pair_codes(grey: Any, down: int, right: int, levels: int, out: Any) -> None:
+    """Write the histogram slot of every pair of a block; `levels` is the missing level."""
+    height, width = grey.shape[0] - down, grey.shape[1] - abs(right)
+    first = 0 if right >= 0 else -right
+    for row in range(height):
+        for col in range(width):
+            i = np.int32(grey[row, col + first])
+            j = np.int32(grey[row + down, col + first + right])
+            low, high = min(i, j), max(i, j)
+            out[row, col] = low * levels + high if high < levels else levels * levels
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def slide(codes: Any, row: int, rows: int, cols: int, histogram: Any, table: Any, out: Any) -> None:
+    """Write the packed sums of one row of windows of `rows` by `cols` pairs."""
+    one = np.uint16(1)
+    total = np.int64(0)
+    for col in range(cols):
+        for k in range(rows):
+            code = codes[row + k, col]
+            n = histogram[code]
+            total += table[n]
+            histogram[code] = n + one
+    out[0] = total
+    for x in range(1, out.size):
+        for k in range(rows):
+            code = codes[row + k, x - 1]
+            n = np.uint16(histogram[code] - one)
+            histogram[code] = n
+            total -= table[n]
+            code = codes[row + k, x + cols - 1]
+            n = histogram[code]
+            total += table[n]
+            histogram[code] = n + one
+        out[x] = total
+    for col in range(out.size - 1, out.size - 1 + cols):
+        for k in range(rows):
+            histogram[codes[row + k, col]] -= one
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def add_pairs(grey: Any, row: int, down: int, right: int, parts: Any, sign: int, sums: Any) -> None:
+    """Add, or take away, one row of pairs to the column sums.
+
+    The sums are Σ(i−j)², Σ|i−j|, Σ1/(1+(i−j)²), Σ(i+j), Σ(i²+j²) and the number of pairs.
+    """
+    levels = parts.size
+    first = 0 if right >= 0 else -right
+    upper, lower = grey[row], grey[row + down]
+    squares, sizes, alike, total, powers, number = sums
+    for col in range(grey.shape[1] - abs(right)):
+        i = np.int32(upper[col + first])
+        j = np.int32(lower[col + first + right])
+        known = np.int32(sign) if max(i, j) < levels else np.int32(0)
+        far = abs(i - j)
+        squares[col] += known * far * far
+        sizes[col] += known * far
+        alike[col] += known * parts[min(far, levels - 1)]
+        total[col] += known * (i + j)
+        powers[col] += known * (i * i + j * j)
+        number[col] += known
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def add_measures(sums: Any, cols: int, packed: Any, logs: Any, out: Any, seen: Any) -> None:
+    """Add the eight measures of one offset along a row, and count the offsets seen."""
+    squares, sizes, alike, total, powers, number = sums
+    a = b = c = d = e = n = np.int64(0)
+    for col in range(cols - 1):
+        a += squares[col]
+        b += sizes[col]
+        c += alike[col]
+        d += total[col]
+        e += powers[col]
+        n += number[col]
+    for x in range(seen.size):
+        new = x + cols - 1
+        a += squares[new]
+        b += sizes[new]
+        c += alike[new]
+        d += total[new]
+        e += powers[new]
+        n += number[new]
+        if n > 0:
+            part = 1.0 / n
+            mean = 0.5 * d * part
+            variance = 0.5 * e * part - mean * mean
+            out[0, x] += a * part
+            out[1, x] += b * part
+            out[2, x] += c * part / PARTS
+            out[3, x] += 0.25 * (packed[x] & 0xFFFFFF) * part * part
+            out[4, x] += logs[n] - 0.5 * (packed[x] >> 24) * part / STEPS
+            out[5, x] += mean
+            out[6, x] += variance
+            # Grey without variance is fully correlated: our choice, scikit-image's too.
+            out[7, x] += 1 - 0.5 * a * part / variance if variance > 1e-9 else 1.0
+            seen[x] += 1
+        a -= squares[x]
+        b -= sizes[x]
+        c -= alike[x]
+        d -= total[x]
+        e -= powers[x]
+        n -= number[x]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def co_occurrence(
+    grey: Any,
+    window: int,
+    offsets: Any,
+    parts: Any,
+    table: Any,
+    empty: Any,
+    logs: Any,
+    chosen: Any,
+    counted: bool,
+    out: Any,
+) -> None:
+    """Write measures of a block of windows, the mean over the offsets.
+
+    Parameters
+    ----------
+    grey
+        Levels ``(y + window − 1, x + window − 1)`` uint8; the number of levels itself
+        means missing.
+    offsets
+        Rows and columns from i to j, ``(offset, 2)``, rows not negative.
+    parts, table, empty, logs
+        `PARTS` of the homogeneity by distance, see `count_changes`, and ln 2n by n.
+    chosen, counted
+        Numbers of the measures wanted, and whether those of the histogram are among them.
+    out
+        ``(measure, y, x)`` float32.
+    """
+    count = offsets.shape[0]
+    levels = parts.size
+    width = grey.shape[1]
+    codes = np.empty((count, grey.shape[0], width), np.uint16)
+    histogram = np.empty((count, empty.size), np.uint16)
+    sums = np.zeros((count, 6, width), np.int32)
+    packed = np.zeros(out.shape[2], np.int64)
+    line = np.empty((8, out.shape[2]))
+    seen = np.empty(out.shape[2], np.int64)
+    for k in range(count):
+        if counted:
+            pair_codes(grey, offsets[k, 0], offsets[k, 1], levels, codes[k])
+            histogram[k] = empty
+        for row in range(window - offsets[k, 0] - 1):
+            add_pairs(grey, row, offsets[k, 0], offsets[k, 1], parts, 1, sums[k])
+    for row in range(out.shape[1]):
+        line[:] = 0
+        seen[:] = 0
+        for k in range(count):
+            down, right = offsets[k, 0], offsets[k, 1]
+            rows, cols = window - down, window - abs(right)
+            add_pairs(grey, row + rows - 1, down, right, parts, 1, sums[k])
+            if counted:
+                slide(codes[k], row, rows, cols, histogram[k], table, packed)
+            add_measures(sums[k], cols, packed, logs, line, seen)
+            add_pairs(grey, row, down, right, parts, -1, sums[k])
+        for m in range(chosen.size):
+            for x in range(out.shape[2]):
+                out[m, row, x] = line[chosen[m], x] / seen[x] if seen[x] > 0 else np.nan
