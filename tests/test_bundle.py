@@ -83,6 +83,7 @@ def _set(path, value):
         (_set(["weights_sha256"], "0" * 64), "not those of the manifest"),
         (_set(["layers", 0, "name"], "purple"), "purple"),
         (_set(["layers", 1, "name"], "red"), "twice"),
+        (_set(["layers", 1, "name"], "pca_1"), "needs a fit of pca"),
         (_set(["layers", 0, "units"], "DN"), "units"),
         (_set(["layers", 0, "direction"], "east"), "direction"),
         (lambda m: m["layers"][0].pop("statistics"), "statistics"),

@@ -58,9 +58,7 @@ def test_training_chips_hold_no_test_pixel_and_count_their_own():
     labels[:30] = 255
     config = SplitConfig(test="east", block=32, gap=8)
     splits = split_map(labels.shape, config, generator=generator)
-    chips = make_chips(
-        labels, splits, scene="s", split="train", size=48, stride=16, classes=4
-    )
+    chips = make_chips(labels, splits, scene="s", split="train", size=48, stride=16, classes=4)
     assert chips
     for chip in chips:
         part = splits[chip.window.slices]

@@ -142,9 +142,7 @@ def test_a_window_is_the_part_of_the_whole():
     whole = predict_scene(make_bundle(), scene, device="cpu")
     part = predict_scene(make_bundle(), scene, device="cpu", window=window)
     cut = whole.isel(y=window.slices[0], x=window.slices[1])
-    np.testing.assert_allclose(
-        part["probabilities"].values, cut["probabilities"].values, atol=1e-5
-    )
+    np.testing.assert_allclose(part["probabilities"].values, cut["probabilities"].values, atol=1e-5)
     assert part.odc.geobox == cut.odc.geobox
     with pytest.raises(GridError, match="window"):
         predict_scene(make_bundle(), scene, device="cpu", window=Window(140, 0, 20, 20))

@@ -61,6 +61,8 @@ class LayerSpec:
     fit
         Which of `cryonet.layers.fits.Fits` the layer needs; then `compute` and `together`
         take it as the keyword ``fit``.
+    optional
+        Whether the layer is left out of the full stack, and computed only if it is named.
     """
 
     name: str
@@ -78,3 +80,4 @@ class LayerSpec:
     vector: str = ""
     together: Together | None = None
     fit: Literal["", "pca", "texture"] = ""
+    optional: bool = False

@@ -30,22 +30,18 @@ LAYERS: Mapping[str, LayerSpec] = {
 
 #: The layers of each family, by its name.
 FAMILIES: Mapping[str, tuple[str, ...]] = {
-    family: tuple(spec.name for spec in LAYERS.values() if spec.family == family)
+    family: tuple(s.name for s in LAYERS.values() if s.family == family and not s.optional)
     for family in get_args(Family)
 }
 
-#: Named selections. ``lean`` is our choice: what other layers cannot be computed from, a
-#: few indices, and the terrain and coherence that debris-covered ice needs; redundant
-#: layers have been seen to lower scores and to raise the spread between seeds.
+#: Named selections. ``lean`` is our choice: what the other layers are computed from, and the
+#: slope and coherence that debris-covered ice needs; redundant layers have been seen to lower
+#: scores and to raise the spread between seeds.
 STACKS: Mapping[str, tuple[str, ...]] = {
     "optical": tuple(spec.name for spec in OPTICAL),
-    "full": tuple(LAYERS),
-    "lean": (
-        "blue", "green", "red", "nir", "swir16", "swir22", "ndsi", "ndwi", "ndvi",
-        "elevation", "slope", "aspect_sin", "aspect_cos", "profile_curvature", "roughness",
-        "coherence",
-    ),
-}  # fmt: skip
+    "full": tuple(name for name, spec in LAYERS.items() if not spec.optional),
+    "lean": (*(spec.name for spec in OPTICAL), "elevation", "slope", "coherence"),
+}
 
 
 def select_layers(

@@ -33,14 +33,14 @@ def moved(values: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
 @pytest.fixture(scope="module")
 def square(make_scene, fits) -> tuple[xr.Dataset, xr.Dataset]:
     scene = make_scene((31, 31), seed=8, holes=0.01)
-    return scene, build_stack(scene, fits=fits)
+    return scene, build_stack(scene, list(LAYERS), fits=fits)
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_turn_then_compute_is_compute_then_turn(square, fits, turns, mirror):
     scene, stack = square
-    got = build_stack(turned(scene, turns, mirror), fits=fits)
+    got = build_stack(turned(scene, turns, mirror), list(LAYERS), fits=fits)
     matrix = np.linalg.matrix_power(QUARTER, turns) @ np.diag([-1 if mirror else 1, 1])
     for name, spec in LAYERS.items():
         if spec.direction == "scalar":
