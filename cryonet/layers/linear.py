@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from cryonet.layers.spec import Array
 
-
 #: Pixels whose sums stay in the processor's nearest cache while all bands are added.
 _SPAN = 1024
 

@@ -61,6 +61,8 @@ class LayerSpec:
     fit
         Which of `cryonet.layers.fits.Fits` the layer needs; then `compute` and `together`
         take it as the keyword ``fit``.
+    sun
+        Whether `compute` takes the sun's azimuth and elevation, degrees, as keyword ``sun``.
     optional
         Whether the layer is left out of the full stack, and computed only if it is named.
     """
@@ -80,4 +82,5 @@ class LayerSpec:
     vector: str = ""
     together: Together | None = None
     fit: Literal["", "pca", "texture"] = ""
+    sun: bool = False
     optional: bool = False

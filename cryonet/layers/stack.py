@@ -14,7 +14,7 @@ from cryonet.grid import geobox_of
 from cryonet.layers.cell import cell_size
 from cryonet.layers.fits import Fits
 from cryonet.layers.spec import Array, LayerSpec
-from cryonet.layers.table import select_layers
+from cryonet.layers.table import select_layers, sun_of
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import check_scene
 
@@ -65,7 +65,7 @@ def build_stack(
     made: dict[str, Any] = {}
     for group in _groups(specs):
         progress.step(len(made), len(specs), group[0].name)
-        made |= compute_group(group, arrays, cell, held)
+        made |= compute_group(group, arrays, cell, fits=held, sun=sun_of(scene))
     progress.step(len(specs), len(specs), "layers")
     layers = {s.name: _label(made[s.name], s, scene[s.needs[0]]) for s in specs}
     attrs = {**scene.attrs, "absent": {name: list(lacks) for name, lacks in absent.items()}}
@@ -81,7 +81,12 @@ def _groups(specs: Sequence[LayerSpec]) -> list[list[LayerSpec]]:
 
 
 def compute_group(
-    group: Sequence[LayerSpec], arrays: Mapping[str, Any], cell: float, fits: Fits
+    group: Sequence[LayerSpec],
+    arrays: Mapping[str, Any],
+    cell: float,
+    *,
+    fits: Fits,
+    sun: tuple[float, float] | None,
 ) -> dict[str, Any]:
     """Return layers that share a pass, of numpy or dask `arrays`, by name.
 
@@ -90,12 +95,16 @@ def compute_group(
     needs = tuple(dict.fromkeys(name for spec in group for name in spec.needs))
     inputs = [arrays[name] for name in needs]
     names = [spec.name for spec in group]
-    run = partial(_on_block, group=tuple(group), needs=needs, cell=cell, fits=fits)
+    more: dict[str, Any] = {"sun": sun} if group[0].sun else {}
+    if group[0].fit:
+        more["fit"] = getattr(fits, group[0].fit)
+    run = partial(_on_block, group=tuple(group), needs=needs, cell=cell, more=more)
     if not any(isinstance(values, da.Array) for values in inputs):
         return dict(zip(names, run(*inputs), strict=True))
     halo = max(spec.halo for spec in group)
+    depth = {axis: min(halo, side) for axis, side in enumerate(inputs[0].shape)}
     blocks = [
-        da.overlap.overlap(da.asarray(values), depth=halo, boundary="none")  # type: ignore[no-untyped-call]
+        da.overlap.overlap(da.asarray(values), depth=depth, boundary="none")  # type: ignore[no-untyped-call]
         for values in inputs
     ]
     whole = da.map_blocks(  # type: ignore[no-untyped-call]
@@ -106,19 +115,21 @@ def compute_group(
         meta=np.empty((0, 0, 0), np.float32),
     )
     # The layer itself knows what lies beyond the raster's edge: nothing was added there.
-    inner = da.overlap.trim_internal(whole, {0: 0, 1: halo, 2: halo}, boundary="none")  # type: ignore[no-untyped-call]
+    inner = da.overlap.trim_internal(whole, {0: 0, 1: depth[0], 2: depth[1]}, boundary="none")  # type: ignore[no-untyped-call]
     return {name: inner[number] for number, name in enumerate(names)}
 
 
 def _on_block(
-    *blocks: Array, group: Sequence[LayerSpec], needs: Sequence[str], cell: float, fits: Fits
+    *blocks: Array,
+    group: Sequence[LayerSpec],
+    needs: Sequence[str],
+    cell: float,
+    more: Mapping[str, Any],
 ) -> list[Array]:
-    arrays = dict(zip(needs, blocks, strict=True))
-    first = group[0]
-    fit = {"fit": getattr(fits, first.fit)} if first.fit else {}
+    arrays, first = dict(zip(needs, blocks, strict=True)), group[0]
     if first.together is None:
-        return [first.compute(arrays, cell, **fit)]
-    return first.together([spec.name for spec in group], arrays, cell, **fit)
+        return [first.compute(arrays, cell, **more)]
+    return first.together([spec.name for spec in group], arrays, cell, **more)
 
 
 def _finite(values: Any) -> Any:

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import get_args
 
+import numpy as np
 import xarray as xr
 
 from cryonet.errors import LayerError
 from cryonet.layers.coherence import COHERENCE
 from cryonet.layers.fits import FitName
+from cryonet.layers.illumination import ILLUMINATION
 from cryonet.layers.indices import INDICES
 from cryonet.layers.optical import OPTICAL
 from cryonet.layers.pca import PCA
@@ -24,7 +26,7 @@ from cryonet.layers.texture import TEXTURE
 LAYERS: Mapping[str, LayerSpec] = {
     spec.name: spec
     for spec in (
-        *OPTICAL, *INDICES, *PCA, *TASSELED_CAP, *TERRAIN, *TEXTURE, *COHERENCE, *PHASE,
+        *OPTICAL, *INDICES, *PCA, *TASSELED_CAP, *TERRAIN, *ILLUMINATION, *TEXTURE, *COHERENCE, *PHASE,
     )
 }  # fmt: skip
 
@@ -92,7 +94,22 @@ def select_layers(
 
 def _lacks(spec: LayerSpec, scene: xr.Dataset, fits: Collection[FitName]) -> tuple[str, ...]:
     variables = tuple(name for name in spec.needs if name not in scene.data_vars)
-    return variables if not spec.fit or spec.fit in fits else (*variables, f"a fit of {spec.fit}")
+    missing = [f"a fit of {spec.fit}"] if spec.fit and spec.fit not in fits else []
+    if spec.sun and sun_of(scene) is None:
+        missing.append("the sun's position")
+    return (*variables, *missing)
+
+
+def sun_of(scene: xr.Dataset) -> tuple[float, float] | None:
+    """Return the sun's azimuth and elevation, degrees, or None where the scene lacks them."""
+    stated = [scene.attrs.get(f"view:sun_{name}") for name in ("azimuth", "elevation")]
+    if any(value is None for value in stated):
+        return None
+    azimuth, elevation = (float(value) for value in stated)  # type: ignore[arg-type]
+    if not (np.isfinite(azimuth) and 0 < elevation <= 90):
+        rule = "view:sun_azimuth is clockwise from north, view:sun_elevation from 0 to 90."
+        raise LayerError("the sun's position is impossible", f"{azimuth}, {elevation}", rule)
+    return azimuth, elevation
 
 
 def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from scipy import ndimage
 from cryonet.layers.fits import Fits, fit_layers
 from cryonet.scene import BANDS, scene_from_arrays
 
+SUN = {"view:sun_azimuth": 140.0, "view:sun_elevation": 35.0}
+
 MakeScene = Callable[..., xr.Dataset]
 
 
@@ -43,7 +45,7 @@ def random_scene(
     for values in arrays.values():
         values[rng.random(shape) < holes] = np.nan
     geobox = GeoBox(shape, Affine(cell[0], 0, 450000.0, 0, cell[1], 3100000.0), crs)
-    return scene_from_arrays(arrays, geobox, attrs={"id": "random", "synthetic": True})
+    return scene_from_arrays(arrays, geobox, attrs={"id": "random", "synthetic": True} | SUN)
 
 
 @pytest.fixture(scope="session", name="fractal")

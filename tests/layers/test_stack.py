@@ -74,7 +74,7 @@ def test_layers_lie_on_the_scenes_grid_with_units_names_and_family(holed):
             "family": spec.family,
         }
         check_same_grid(geobox_of(stack[name]), geobox_of(scene))
-    assert stack.attrs == {"id": "random", "synthetic": True, "absent": {}}
+    assert stack.attrs == scene.attrs | {"absent": {}}
 
 
 def test_every_value_is_finite_or_nan_and_most_are_there(holed):

@@ -10,6 +10,7 @@ import pytest
 
 from cryonet.errors import LayerError
 from cryonet.layers import LAYERS, STACKS, build_stack, layers_table, select_layers
+from cryonet.layers.illumination import ILLUMINATION
 from cryonet.layers.spec import Family
 from cryonet.scene import VARIABLES
 
@@ -28,6 +29,7 @@ def test_no_row_hides_another():
     for family in families:
         module = import_module(f"cryonet.layers.{family}")
         rows = getattr(module, family.upper())
+        rows += ILLUMINATION if family == "terrain" else ()
         assert {spec.family for spec in rows} == {family}
         total += len(rows)
     assert total == len(LAYERS)
@@ -64,6 +66,7 @@ def test_specs_travel_to_other_processes(make_scene, fits):
     for spec in LAYERS.values():
         again = pickle.loads(pickle.dumps(spec))
         fit = {"fit": getattr(fits, spec.fit)} if spec.fit else {}
+        fit |= {"sun": (140.0, 35.0)} if spec.sun else {}
         expected = spec.compute(arrays, 20.0, **fit)
         np.testing.assert_array_equal(again.compute(arrays, 20.0, **fit), expected)
 

@@ -19,10 +19,12 @@ QUARTER = np.array([[0, -1], [1, 0]])
 
 
 def turned(scene: xr.Dataset, turns: int, mirror: bool) -> xr.Dataset:
-    """Return a square scene with every array mirrored left to right, then turned."""
+    """Return a square scene mirrored left to right, then turned, and the sun with it."""
     out = scene.copy(deep=True)
     for name, data in scene.data_vars.items():
         out[name].data = moved(data.values, turns, mirror)
+    azimuth = scene.attrs["view:sun_azimuth"] * (-1 if mirror else 1) - 90.0 * turns
+    out.attrs["view:sun_azimuth"] = azimuth % 360
     return out
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from cryonet.synthetic.illumination import cast_shadow, incidence
+from cryonet.illumination import cast_shadow, incidence
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,6 @@ def test_no_sun_is_hidden_at_the_zenith_or_over_a_plane() -> None:
 
 
 def test_a_turned_landscape_under_a_turned_sun_has_a_turned_shadow() -> None:
-    from scipy import ndimage
-
     rough = 300 * ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(48, 48)), 3)
     before = cast_shadow(rough, cell=10.0, azimuth=110.0, elevation=25.0)
     # rot90 turns the map against the clock: azimuths fall by 90 degrees.
@@ -75,3 +74,23 @@ def test_incidence_on_a_plane_is_the_textbook_cosine(slope: float, facing: float
     cosine = np.cos(zenith) * np.cos(steep)
     cosine += np.sin(zenith) * np.sin(steep) * np.cos(np.radians(150.0) - turn)
     np.testing.assert_allclose(found, max(cosine, 0.0), atol=1e-9)
+
+
+def test_cutting_the_raster_with_enough_round_it_changes_no_shadow() -> None:
+    rough = 400 * ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(90, 80)), 3)
+    sun = {"cell": 10.0, "azimuth": 141.0, "elevation": 24.0, "reach": 20}
+    whole = cast_shadow(rough, **sun)
+    assert 0.02 < whole.mean() < 0.9
+    for top, left in ((13, 7), (30, 31), (0, 0)):
+        part = rough[max(top - 21, 0) : top + 40 + 21, max(left - 21, 0) : left + 30 + 21]
+        found = cast_shadow(np.ascontiguousarray(part), **sun)
+        inner = found[min(top, 21) :][:40, min(left, 21) :][:, :30]
+        np.testing.assert_array_equal(inner, whole[top : top + 40, left : left + 30])
+    assert cast_shadow(rough, **{**sun, "reach": 3}).sum() < whole.sum()
+
+
+def test_missing_ground_throws_no_shadow() -> None:
+    ground = np.zeros((21, 21))
+    ground[:, 10] = np.nan
+    assert not cast_shadow(ground, cell=10.0, azimuth=90.0, elevation=20.0).any()
+    assert not cast_shadow(np.full((5, 5), np.nan), cell=10.0, azimuth=9.0, elevation=9.0).any()
