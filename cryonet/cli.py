@@ -13,7 +13,7 @@ from cryonet import __version__, workflows
 from cryonet.config import EXAMPLE, load_config
 from cryonet.console import ConsoleProgress, confusion_table, score_table
 from cryonet.errors import CryonetError
-from cryonet.layers import layers_table
+from cryonet.layers import LAYERS, layers_table
 from cryonet.progress import Cancelled
 from cryonet.scene_info import describe, scene_tables
 from cryonet.sources.local import import_scene, parse_assignments
@@ -161,6 +161,19 @@ def scene_synthetic(
     _show_scene(path)
 
 
+LayerNames = Annotated[
+    str, typer.Option(help="A stack (optical, lean, full), a family, or names with commas.")
+]
+FitsFile = Annotated[
+    Path | None,
+    typer.Option(help="What PCA and texture learned, from layers fit; else from this scene."),
+]
+
+
+def _listed(layers: str) -> str | list[str]:
+    return layers.split(",") if "," in layers or layers in LAYERS else layers
+
+
 @layers_app.command("list")
 def layers_list() -> None:
     """Print every layer as a Markdown table."""
@@ -171,20 +184,48 @@ def layers_list() -> None:
 def layers_compute(
     scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
     out: Out,
-    layers: Annotated[
-        str, typer.Option(help="A stack (optical, lean, full), a family, or names with commas.")
-    ] = "full",
-    fits: Annotated[
-        Path | None, typer.Option(help="What PCA and texture learned: a file of layers fit.")
-    ] = None,
+    layers: LayerNames = "full",
+    fits: FitsFile = None,
 ) -> None:
     """Compute layers of a scene and write them as one COG."""
-    names: str | list[str] = layers.split(",") if "," in layers else layers
     with ConsoleProgress("layers") as progress:
-        absent = workflows.compute_layers(scene, out, layers=names, fits=fits, progress=progress)
+        absent = workflows.compute_layers(
+            scene, out, layers=_listed(layers), fits=fits, progress=progress
+        )
     for name, lacks in absent.items():
         typer.echo(f"left out {name}: it needs {', '.join(lacks)}")
     typer.echo(f"wrote {out}")
+
+
+@layers_app.command("plot")
+def layers_plot(
+    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
+    out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
+    layers: LayerNames = "full",
+    fits: FitsFile = None,
+) -> None:
+    """Draw a contact sheet of a scene's layers, family by family."""
+    with ConsoleProgress("layers") as progress:
+        workflows.plot_layers(scene, out, layers=_listed(layers), fits=fits, progress=progress)
+    typer.echo(f"wrote {out}")
+
+
+@layers_app.command("check")
+def layers_check(
+    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
+    layers: LayerNames = "full",
+    fits: FitsFile = None,
+) -> None:
+    """Find layers that are copies of others, or sums of them."""
+    with ConsoleProgress("layers") as progress:
+        found = workflows.check_layers(scene, layers=_listed(layers), fits=fits, progress=progress)
+    for copy in found:
+        kind = "is a copy of" if len(copy.of) == 1 else "is a sum of"
+        typer.echo(f"{copy.layer} {kind} {', '.join(copy.of)}")
+    if not found:
+        typer.echo("every layer says something of its own")
+    if any(len(copy.of) == 1 for copy in found):
+        raise typer.Exit(1)
 
 
 @layers_app.command("fit")

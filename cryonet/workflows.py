@@ -18,7 +18,8 @@ from cryonet.cog import Band, open_raster, origin_tags, write_cog
 from cryonet.errors import CryonetError, LayerError, SceneError
 from cryonet.file_hash import folder_hashes
 from cryonet.grid import check_same_grid, geobox_of
-from cryonet.layers import LAYERS, Fits, build_stack, fit_layers
+from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
+from cryonet.layers.copies import Copy, find_copies
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import open_scene, read_item
 from cryonet.scene_writer import check_target, write_scene
@@ -74,6 +75,26 @@ def make_synthetic(
     return write_scene(scene, out, storage=STORAGE, overwrite=overwrite)
 
 
+def scene_stack(
+    scene: str | Path,
+    layers: str | Sequence[str] | None = None,
+    fits: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> xr.Dataset:
+    """Return the layers of a scene's folder.
+
+    `fits` is a file that `fit_scenes` wrote. Without it PCA and texture are fitted to the
+    scene itself: good to look at, not to compare scenes with.
+    """
+    opened = open_scene(scene)
+    if fits is not None:
+        return build_stack(opened, layers, fits=read_fits(fits), progress=progress)
+    specs, _ = select_layers(opened, layers, fits=("pca", "texture"))
+    needed = dict.fromkeys(spec.fit for spec in specs if spec.fit)
+    known = fit_layers([opened], names=list(needed))
+    return build_stack(opened, layers, fits=known, progress=progress)
+
+
 def compute_layers(
     scene: str | Path,
     out: str | Path,
@@ -84,18 +105,15 @@ def compute_layers(
 ) -> dict[str, tuple[str, ...]]:
     """Write the layers of a scene as one COG; return the absent ones and what they lack.
 
-    `fits` is a file that `fit_scenes` wrote; without it PCA and texture are absent.
+    See `scene_stack` for the parameters.
 
     Raises
     ------
     SceneError
         If the output exists already.
     """
-    target = Path(out)
-    if target.exists():
-        raise SceneError("the output exists already", str(target), "Choose another name.")
-    known = None if fits is None else read_fits(fits)
-    stack = build_stack(open_scene(scene), layers, fits=known, progress=progress)
+    target = _new_file(out)
+    stack = scene_stack(scene, layers, fits, progress)
     names = [str(name) for name in stack.data_vars]
     data = np.stack([stack[name].values for name in names])
     bands = [Band(name, LAYERS[name].units) for name in names]
@@ -112,6 +130,48 @@ def compute_layers(
     return absent
 
 
+def plot_layers(
+    scene: str | Path,
+    out: str | Path,
+    *,
+    layers: str | Sequence[str] | None = None,
+    fits: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Write a contact sheet of a scene's layers as PNG; see `scene_stack`.
+
+    Raises
+    ------
+    SceneError
+        If the output exists already.
+    """
+    from cryonet.plotting import layer_gallery
+
+    target = _new_file(out)
+    figure = layer_gallery(scene_stack(scene, layers, fits, progress))
+    with whole_file(target) as file:
+        figure.savefig(file, format="png", dpi=130)
+    return target
+
+
+def check_layers(
+    scene: str | Path,
+    *,
+    layers: str | Sequence[str] | None = None,
+    fits: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Copy]:
+    """Return the layers of a scene that are copies or sums of others; see `find_copies`."""
+    return find_copies(scene_stack(scene, layers, fits, progress))
+
+
+def _new_file(out: str | Path) -> Path:
+    target = Path(out)
+    if target.exists():
+        raise SceneError("the output exists already", str(target), "Choose another name.")
+    return target
+
+
 def fit_scenes(
     scenes: Sequence[str | Path], out: str | Path, *, progress: Progress = SILENT
 ) -> Fits:
@@ -119,12 +179,10 @@ def fit_scenes(
 
     Raises
     ------
-    LayerError
+    SceneError, LayerError
         If the file exists already, or the scenes have the bands of no fit.
     """
-    target = Path(out)
-    if target.exists():
-        raise LayerError("the output exists already", str(target), "Choose another name.")
+    target = _new_file(out)
     fits = fit_layers([open_scene(scene) for scene in scenes], progress=progress)
     if not fits.names:
         raise LayerError("there is nothing to fit", list(map(str, scenes)), "Give optical bands.")

@@ -120,6 +120,14 @@ def test_layers_are_fitted_and_then_computed(tmp_path):
     with rasterio.open(out) as file:
         assert list(file.descriptions) == names.split(",")
         assert file.tags()["CRYONET_INPUT"] == "synthetic"
+    sheet = tmp_path / "sheet.png"
+    drawn = run("layers", "plot", tmp_path / "s", sheet, "--fits", tmp_path / "fits.json")
+    assert drawn.exit_code == 0, drawn.output
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    checked = run("layers", "check", tmp_path / "s")
+    assert checked.exit_code == 0, checked.output
+    assert "tc_brightness is a sum of blue, green, red, nir, swir16, swir22" in checked.output
+    assert "copy" not in checked.output
     (tmp_path / "fits.json").write_text("{}[")
     broken = run(
         "layers", "compute", tmp_path / "s", tmp_path / "o.tif", "--fits", tmp_path / "fits.json"

@@ -26,7 +26,8 @@ from cryonet.layers.texture import TEXTURE
 LAYERS: Mapping[str, LayerSpec] = {
     spec.name: spec
     for spec in (
-        *OPTICAL, *INDICES, *PCA, *TASSELED_CAP, *TERRAIN, *ILLUMINATION, *TEXTURE, *COHERENCE, *PHASE,
+        *OPTICAL, *INDICES, *PCA, *TASSELED_CAP, *TERRAIN, *ILLUMINATION, *TEXTURE,
+        *COHERENCE, *PHASE,
     )
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ figure. Nothing is shown or saved here.
 """
 
 from cryonet.plotting.charts import plot_confusion, plot_distributions, plot_history, plot_spectra
+from cryonet.plotting.gallery import layer_gallery
 from cryonet.plotting.maps import (
     plot_classes,
     plot_composite,
@@ -15,6 +16,7 @@ from cryonet.plotting.maps import (
 )
 
 __all__ = [
+    "layer_gallery",
     "plot_classes",
     "plot_composite",
     "plot_confusion",

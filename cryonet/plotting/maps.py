@@ -14,6 +14,7 @@ import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -167,25 +168,24 @@ def plot_layer(layer: xr.DataArray, *, title: str = "", ax: Axes | None = None) 
     its circle; a layer with a meaningful zero has that in the middle; others run between
     two percentiles.
     """
-    name = str(layer.name)
-    values = np.asarray(layer.values, dtype="float64")
-    colours, low, high = _colours(name, str(layer.attrs.get("family", "")), values)
     ax = axes_of(ax)
-    wording = str(layer.attrs.get("long_name", name))
-    masked = np.ma.masked_invalid(values)
-    shown = _draw(
-        ax,
-        masked,
-        frame_of(layer),
-        title=title or _sentence(wording),
-        cmap=colours,
-        vmin=low,
-        vmax=high,
-    )
+    name = str(layer.name)
+    shown, _, _ = layer_image(layer, ax=ax)
+    ax.set_title(title or _sentence(str(layer.attrs.get("long_name", name))))
     units = str(layer.attrs.get("units", "1"))
     bar = ax.figure.colorbar(shown, ax=ax, shrink=0.8)
     bar.set_label(name if units == "1" else f"{name}, {units}")
     return ax
+
+
+def layer_image(layer: xr.DataArray, *, ax: Axes) -> tuple[AxesImage, float, float]:
+    """Draw a layer in the colours of its family; return it and where its colours end."""
+    values = np.asarray(layer.values, dtype="float64")
+    colours, low, high = _colours(str(layer.name), str(layer.attrs.get("family", "")), values)
+    masked = np.ma.masked_invalid(values)
+    frame = frame_of(layer)
+    shown = _draw(ax, masked, frame, title="", cmap=colours, vmin=low, vmax=high)
+    return shown, low, high
 
 
 def _sentence(text: str) -> str:

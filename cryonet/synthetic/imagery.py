@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cryonet.illumination import cast_shadow, incidence
 from cryonet.scene_writer import Storage
 from cryonet.synthetic.cover import Cover
 from cryonet.synthetic.drainage import Grid
 from cryonet.synthetic.fractal import fractal_field
-from cryonet.illumination import cast_shadow, incidence
 from cryonet.synthetic.region import Region
 from cryonet.synthetic.spectra import BANDS, SKYLIGHT, SPECTRA, STAINS
 

@@ -5,10 +5,17 @@ every program once on the same synthetic relief, in one thread and in memory exc
 said; printed are medians over the rounds, and the medians of the ratios within a round.
 GDAL works from file to file (uncompressed, in a temporary folder), as its users do, so its
 times hold reading and writing; cryonet's second column does the same through rasterio.
+
+At the end all eight measures in one pass are held against what the peers take for theirs,
+added up: gdaldem has five (slope, aspect, TPI, TRI, roughness), xarray-spatial seven (slope,
+eastness, northness, one curvature for our two, tpi, tri, roughness). xarray-spatial takes
+part where it can be imported, for example from a folder named in PYTHONPATH.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -19,18 +26,29 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import xarray as xr
 from affine import Affine
 from scipy import ndimage
 
-from cryonet.layers.terrain import TERRAIN
+from cryonet.layers.terrain import TERRAIN, terrain
 
 CELL = 10.0
 SPECS = {spec.name: spec for spec in TERRAIN if spec.halo}
 GDALDEM = {
     "slope": ("slope", "-alg", "Horn"),
+    "aspect": ("aspect", "-alg", "Horn"),
     "tpi": ("TPI",),
     "tri": ("TRI", "-alg", "Riley"),
     "roughness": ("roughness",),
+}
+XRSPATIAL = {
+    "slope": "slope",
+    "aspect_sin": "eastness",
+    "aspect_cos": "northness",
+    "profile_curvature": "curvature",
+    "tpi": "tpi",
+    "tri": "tri",
+    "roughness": "roughness",
 }
 Job = Callable[[], object]
 
@@ -73,25 +91,73 @@ SCIPY = {
 }
 
 
-def from_file(name: str, source: Path, target: Path) -> None:
-    """Compute one layer from file to file, as gdaldem does."""
+def from_file(names: list[str], source: Path, target: Path) -> None:
+    """Compute layers from file to file, as gdaldem does."""
     with rasterio.open(source) as file:
         profile, surface = file.profile, file.read(1)
-    values = SPECS[name].compute({"elevation": surface}, CELL)
-    with rasterio.open(target, "w", **profile) as file:
-        file.write(values, 1)
+    for name, values in terrain(surface, CELL, names=names).items():
+        with rasterio.open(target.with_name(f"{name}.tif"), "w", **profile) as file:
+            file.write(values, 1)
 
 
-def jobs_of(name: str, surface: np.ndarray, folder: Path) -> dict[str, Job]:
+def gdaldem(mode: str, folder: Path) -> Job:
+    first, *rest = GDALDEM[mode]
+    command = ["gdaldem", first, str(folder / "dem.tif"), str(folder / "out.tif"), *rest, "-q"]
+    return lambda: subprocess.run(command, check=True, capture_output=True)
+
+
+def xrspatial_job(name: str, surface: np.ndarray) -> Job:
+    side = np.arange(len(surface)) * CELL
+    heights = xr.DataArray(
+        surface, dims=("y", "x"), coords={"y": -side, "x": side}, attrs={"res": (CELL, CELL)}
+    )
+    measure = getattr(importlib.import_module("xrspatial"), XRSPATIAL[name])
+    return lambda: measure(heights)
+
+
+def peers() -> set[str]:
+    """Return the peers that are here, and say which are not."""
+    found = {
+        "gdaldem": shutil.which("gdaldem") is not None,
+        "xarray-spatial": importlib.util.find_spec("xrspatial") is not None,
+    }
+    for name, here in found.items():
+        if not here:
+            print(f"{name} is not installed: not compared")
+    return {name for name, here in found.items() if here}
+
+
+def jobs_of(name: str, surface: np.ndarray, folder: Path, here: set[str]) -> dict[str, Job]:
     source, target = folder / "dem.tif", folder / "out.tif"
     jobs: dict[str, Job] = {"cryonet": lambda: SPECS[name].compute({"elevation": surface}, CELL)}
     if name in SCIPY:
         jobs["scipy"] = lambda: SCIPY[name](surface)
-    if name in GDALDEM and shutil.which("gdaldem"):
-        first, *rest = GDALDEM[name]
-        command = ["gdaldem", first, str(source), str(target), *rest, "-q"]
-        jobs["cryonet file"] = lambda: from_file(name, source, target)
-        jobs["gdaldem file"] = lambda: subprocess.run(command, check=True, capture_output=True)
+    if name in XRSPATIAL and "xarray-spatial" in here:
+        jobs["xarray-spatial"] = xrspatial_job(name, surface)
+    if name in GDALDEM and "gdaldem" in here:
+        jobs["cryonet file"] = lambda: from_file([name], source, target)
+        jobs["gdaldem file"] = gdaldem(name, folder)
+    return jobs
+
+
+def fused_jobs(surface: np.ndarray, folder: Path, here: set[str]) -> dict[str, Job]:
+    """Return all measures at once, and those of each peer one after the other."""
+
+    def each(jobs: list[Job]) -> Job:
+        return lambda: [job() for job in jobs]
+
+    jobs: dict[str, Job] = {
+        "cryonet": lambda: terrain(surface, CELL),
+        "cryonet one by one": each(
+            [jobs_of(name, surface, folder, set())["cryonet"] for name in SPECS]
+        ),
+    }
+    if "xarray-spatial" in here:
+        jobs["xarray-spatial"] = each([xrspatial_job(name, surface) for name in XRSPATIAL])
+    if "gdaldem" in here:
+        source, target = folder / "dem.tif", folder / "out.tif"
+        jobs["cryonet file"] = lambda: from_file(list(SPECS), source, target)
+        jobs["gdaldem file"] = each([gdaldem(mode, folder) for mode in GDALDEM])
     return jobs
 
 
@@ -117,27 +183,37 @@ def seconds(jobs: dict[str, Job], rounds: int) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in times.items()}
 
 
+#: Which is compared with which: theirs, ours.
+PAIRS = (
+    ("scipy", "cryonet"),
+    ("cryonet one by one", "cryonet"),
+    ("xarray-spatial", "cryonet"),
+    ("gdaldem file", "cryonet file"),
+    ("gdaldem file", "cryonet"),
+)
+
+
+def report(title: str, pixels: int, found: dict[str, np.ndarray]) -> None:
+    speeds = (f"{k} {pixels / np.median(v) / 1e6:.1f}" for k, v in found.items())
+    ratios = (
+        f"{ours} is {np.median(found[theirs] / found[ours]):.1f} x {theirs}"
+        for theirs, ours in PAIRS
+        if theirs in found
+    )
+    print(f"{title:20s} {', '.join(speeds)}; {'; '.join(ratios)}")
+
+
 def main(side: int, rounds: int) -> None:
     surface = relief(side)
-    if not shutil.which("gdaldem"):
-        print("gdaldem is not installed: not compared")
+    here = peers()
     print(f"synthetic relief {side} x {side}, {rounds} rounds, Mpx/s (medians)")
-    total = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(surface, folder / "dem.tif")
         for layer in SPECS:
-            found = seconds(jobs_of(layer, surface, folder), rounds)
-            total += float(np.median(found["cryonet"]))
-            speeds = (f"{k} {surface.size / np.median(v) / 1e6:.1f}" for k, v in found.items())
-            pairs = (("scipy", "cryonet"), ("gdaldem file", "cryonet file"))
-            ratios = (
-                f"{ours} is {np.median(found[theirs] / found[ours]):.1f} x {theirs}"
-                for theirs, ours in pairs
-                if theirs in found
-            )
-            print(f"{layer:20s} {', '.join(speeds)}; {'; '.join(ratios)}")
-    print(f"all {len(SPECS)} layers one after the other: {surface.size / total / 1e6:.1f} Mpx/s")
+            found = seconds(jobs_of(layer, surface, folder, here), rounds)
+            report(layer, surface.size, found)
+        report("all in one pass", surface.size, seconds(fused_jobs(surface, folder, here), rounds))
 
 
 if __name__ == "__main__":

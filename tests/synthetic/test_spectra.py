@@ -12,8 +12,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
 
 from conftest import SHARED
-from cryonet.synthetic.cover import Cover
 from cryonet.illumination import cast_shadow, incidence
+from cryonet.synthetic.cover import Cover
 from cryonet.synthetic.imagery import ground_fractions, simulate_bands
 from cryonet.synthetic.region import REGIONS
 from cryonet.synthetic.spectra import BANDS, SPECTRA
