@@ -47,6 +47,10 @@ class Window:
         """Express this window in the coordinates of `outer`."""
         return Window(self.row - outer.row, self.col - outer.col, self.height, self.width)
 
+    def moved(self, rows: int, cols: int) -> Window:
+        """Return the window of the same size that starts `rows` and `cols` further on."""
+        return Window(self.row + rows, self.col + cols, self.height, self.width)
+
 
 def starts(length: int, tile: int, overlap: int) -> list[int]:
     """First pixels of tiles that cover `length`, the last one flush with the end."""

@@ -18,7 +18,7 @@ from cryonet.bundle import Bundle
 from cryonet.classes import NODATA
 from cryonet.errors import BundleError, ConfigError, GridError
 from cryonet.grid import Window, geobox_of
-from cryonet.layers import LAYERS, build_stack
+from cryonet.layers import LAYERS, LayerWindows
 from cryonet.manifest import Manifest
 from cryonet.normalise import normalise
 from cryonet.progress import SILENT, Progress
@@ -142,18 +142,14 @@ def predict_scene(
     share = manifest.overlap if overlap is None else overlap
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     target = window or Window(0, 0, *shape)
-    halo = max(LAYERS[name].halo for name in manifest.layer_names)
-    margin = max(halo, overlap_pixels(manifest.tile, share))
-    outer = _context(target, shape, manifest.tile, margin)
-    rows, cols = outer.slices
-    stack = build_stack(scene.isel(y=rows, x=cols), manifest.layer_names, fits=manifest.fits)
-    values = np.stack([stack[name].values for name in manifest.layer_names])
-    inputs, known = normalise(values, [layer.statistics for layer in manifest.layers])
+    outer = _context(target, shape, manifest.tile, overlap_pixels(manifest.tile, share))
+    windows = LayerWindows(scene, manifest.layer_names, fits=manifest.fits)
+    statistics = [layer.statistics for layer in manifest.layers]
     module = bundle.module.to(chosen).eval()
     probabilities, _ = stitch(
-        lambda w: (inputs[(slice(None), *w.slices)], known[w.slices]),
+        lambda w: normalise(windows[w.moved(outer.row, outer.col)], statistics),
         runner(module, chosen, flips=flips, pairs=direction_pairs(manifest.layers)),
-        known.shape,
+        (outer.height, outer.width),
         outputs=len(manifest.classes),
         tile=manifest.tile,
         overlap=share,

@@ -19,10 +19,11 @@ from skimage.color import rgb2lab
 
 from conftest import grid
 from cryonet.classes import CLASSES
-from cryonet.errors import CryonetError, SceneError
+from cryonet.errors import CryonetError, LayerError, SceneError
 from cryonet.evaluate import score
 from cryonet.layers import build_stack
 from cryonet.plotting import (
+    layer_gallery,
     plot_classes,
     plot_composite,
     plot_confusion,
@@ -305,3 +306,23 @@ def test_confusion_shows_shares_of_the_labels() -> None:
     texts = {text.get_text() for text in ax.texts}
     assert "75%\n3" in texts
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("map", "label")
+
+
+def test_a_gallery_shows_every_layer_once_by_family() -> None:
+    rng = np.random.default_rng(0)
+    bands = ("green", "red", "nir")
+    shape = (60, 900)
+    arrays = {band: rng.random(shape).astype(np.float32) for band in bands}
+    arrays["elevation"] = 5000 + 100 * rng.random(shape).astype(np.float32)
+    stack = build_stack(scene_from_arrays(arrays, grid(*shape)))
+    figure = layer_gallery(stack, columns=4)
+    titles = [part.get_suptitle() for part in figure.subfigs]
+    assert titles == ["Optical", "Indices", "Terrain"]
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert [text.split("\n")[0] for text in texts] == list(stack.data_vars)
+    assert any(text.startswith("slope\n") and text.endswith(" degree") for text in texts)
+    pictures = [ax for ax in figure.axes if ax.images]
+    assert len(pictures) == len(stack)
+    assert max(max(ax.images[0].get_array().shape) for ax in pictures) <= 400
+    with pytest.raises(LayerError, match="stack is empty"):
+        layer_gallery(xr.Dataset())

@@ -24,6 +24,7 @@ def build_stack(
     names: str | Sequence[str] | None = None,
     *,
     fits: Fits | None = None,
+    chunks: int | None = None,
     progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Return the layers of `scene`: one float32 variable ``(y, x)`` each, NaN if unknown.
@@ -37,6 +38,8 @@ def build_stack(
         None for the full stack, the name of a stack, or layer names: see `select_layers`.
     fits
         What PCA and texture learned from training scenes, from `fit_layers` or a manifest.
+    chunks
+        Side of the blocks of lazy layers; a scene in memory gives them too if it is given.
     progress
         Told of each layer.
 
@@ -61,15 +64,31 @@ def build_stack(
     cell = cell_size(geobox) if any(spec.metric for spec in specs) else float("nan")
     check_scene(scene)
     needed = {name for spec in specs for name in spec.needs}
-    arrays = {name: _finite(scene[name].data) for name in needed}
-    made: dict[str, Any] = {}
-    for group in _groups(specs):
-        progress.step(len(made), len(specs), group[0].name)
-        made |= compute_group(group, arrays, cell, fits=held, sun=sun_of(scene))
-    progress.step(len(specs), len(specs), "layers")
+    given = scene if chunks is None else scene.chunk({"y": chunks, "x": chunks})
+    arrays = {name: given[name].data for name in needed}
+    made = compute_layers_of(specs, arrays, cell, fits=held, sun=sun_of(scene), progress=progress)
     layers = {s.name: _label(made[s.name], s, scene[s.needs[0]]) for s in specs}
     attrs = {**scene.attrs, "absent": {name: list(lacks) for name, lacks in absent.items()}}
     return xr.Dataset(layers, attrs=attrs)
+
+
+def compute_layers_of(
+    specs: Sequence[LayerSpec],
+    arrays: Mapping[str, Any],
+    cell: float,
+    *,
+    fits: Fits,
+    sun: tuple[float, float] | None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Return layers of numpy or dask `arrays` by name; infinite values count as missing."""
+    finite = {name: _finite(values) for name, values in arrays.items()}
+    made: dict[str, Any] = {}
+    for group in _groups(specs):
+        progress.step(len(made), len(specs), group[0].name)
+        made |= compute_group(group, finite, cell, fits=fits, sun=sun)
+    progress.step(len(specs), len(specs), "layers")
+    return made
 
 
 def _groups(specs: Sequence[LayerSpec]) -> list[list[LayerSpec]]:

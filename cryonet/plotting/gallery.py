@@ -66,9 +66,11 @@ def layer_gallery(stack: xr.Dataset, *, columns: int = COLUMNS) -> Figure:
             shown.axes.set_aspect("equal")
             units = str(small[name].attrs.get("units", "1"))
             unit = "" if units == "1" else f" {units}"
-            ax.set_title(f"{name}\n{low:.3g} … {high:.3g}{unit}", fontsize=7, y=-0.02, va="top")
+            words = f"{name}\n{low:.3g} … {high:.3g}{unit}"
+            place = {"transform": ax.transAxes, "ha": "center", "va": "top"}
+            ax.text(0.5, -0.03, words, fontsize=7, **place)
     return figure
 
 
 def _title(family: str) -> str:
-    return family.replace("_", " ").capitalize() or "Layers"
+    return "Principal components" if family == "pca" else family.replace("_", " ").capitalize()

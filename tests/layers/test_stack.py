@@ -55,6 +55,13 @@ def test_a_lazy_scene_gives_the_same_values(holed, fits, chunks):
     xr.testing.assert_identical(lazy.compute(), stack)
 
 
+def test_chunks_make_a_scene_in_memory_lazy(holed, fits):
+    scene, stack = holed
+    lazy = build_stack(scene, list(LAYERS), fits=fits, chunks=17)
+    assert all(isinstance(layer.data, da.Array) for layer in lazy.values())
+    xr.testing.assert_identical(lazy.compute(), stack)
+
+
 def test_chunks_of_one_pixel_give_the_same_values(make_scene):
     scene = make_scene((4, 5), seed=6)
     names = ["ndsi", "slope", "roughness"]
