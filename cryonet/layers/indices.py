@@ -6,25 +6,59 @@ reflectance negative, a quotient can leave the limits it keeps on possible input
 Indices that repeat another one are left out, because they add no information and split
 its importance: MNDWI (Xu 2006) equals NDSI; the NDSII of Keshri et al. (2009) equals
 NDWI, so that NDSII here is that of Xiao et al. (2001); NDBI is NDMI with the sign changed.
+NDMI is NDVI and twice S3, exactly; all three stay, as each is read on its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numba import vectorize
 
 from cryonet.layers.spec import Array, Compute, LayerSpec
 
 Bands = Mapping[str, Array]
 
 
-def _quotient(numerator: Array, denominator: Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        value = numerator / denominator
-    value[~np.isfinite(value)] = np.nan
-    return value
+# One pass over the bands for each index. What is not finite minus itself is not zero.
+@vectorize(["float32(float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
+def _quotient(a, b):  # type: ignore[no-untyped-def]
+    value = a / b
+    return value if value - value == 0 else np.float32(np.nan)
+
+
+@vectorize(["float32(float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
+def _shifted_difference(a, b, shift):  # type: ignore[no-untyped-def]
+    value = (a - b - shift) / (a + b)
+    return value if value - value == 0 else np.float32(np.nan)
+
+
+@vectorize(["float32(float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
+def _s3(nir, red, swir16):  # type: ignore[no-untyped-def]
+    value = nir * (red - swir16) / ((nir + red) * (nir + swir16))
+    return value if value - value == 0 else np.float32(np.nan)
+
+
+@vectorize(["float32(float32, float32, float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
+def _awei_sh(blue, green, nir, swir16, swir22):  # type: ignore[no-untyped-def]
+    infrared = np.float32(1.5) * (nir + swir16) + np.float32(0.25) * swir22
+    return blue + np.float32(2.5) * green - infrared
+
+
+@vectorize(["float32(float32, float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
+def _awei_nsh(green, nir, swir16, swir22):  # type: ignore[no-untyped-def]
+    infrared = np.float32(0.25) * nir + np.float32(2.75) * swir22
+    return np.float32(4) * (green - swir16) - infrared
+
+
+def _call(ufunc: Any, *operands: Any) -> Array:
+    # Noise may divide by zero: the result says so, a warning need not.
+    with np.errstate(all="ignore"):
+        result: Array = ufunc(*operands)
+    return result
 
 
 def normalised_difference(bands: Bands, cell: float, *, first: str, second: str) -> Array:
@@ -36,7 +70,7 @@ def normalised_difference(bands: Bands, cell: float, *, first: str, second: str)
     >>> normalised_difference(bands, 10.0, first="green", second="swir16").round(4)
     array([[-0.3514,     nan]], dtype=float32)
     """
-    return _quotient(bands[first] - bands[second], bands[first] + bands[second])
+    return _call(_shifted_difference, bands[first], bands[second], np.float32(0))
 
 
 def band_ratio(bands: Bands, cell: float) -> Array:
@@ -46,12 +80,12 @@ def band_ratio(bands: Bands, cell: float) -> Array:
     ----------
     Paul et al. 2016, Remote Sens. 8(7), 575.
     """
-    return _quotient(bands["red"], bands["swir16"])
+    return _call(_quotient, bands["red"], bands["swir16"])
 
 
 def iron_oxide(bands: Bands, cell: float) -> Array:
     """Return the iron oxide ratio, red / blue, high on rock rich in ferric iron."""
-    return _quotient(bands["red"], bands["blue"])
+    return _call(_quotient, bands["red"], bands["blue"])
 
 
 def s3(bands: Bands, cell: float) -> Array:
@@ -61,8 +95,7 @@ def s3(bands: Bands, cell: float) -> Array:
     ----------
     Saito and Yamazaki 1999, J. Japan Soc. Hydrol. Water Resour. 12(1), 28-38.
     """
-    nir, red, swir16 = bands["nir"], bands["red"], bands["swir16"]
-    return _quotient(nir * (red - swir16), (nir + red) * (nir + swir16))
+    return _call(_s3, *(bands[name] for name in ("nir", "red", "swir16")))
 
 
 def awei_sh(bands: Bands, cell: float) -> Array:
@@ -72,8 +105,7 @@ def awei_sh(bands: Bands, cell: float) -> Array:
     ----------
     Feyisa et al. 2014, Remote Sens. Environ. 140, 23-35.
     """
-    infrared = 1.5 * (bands["nir"] + bands["swir16"]) + 0.25 * bands["swir22"]
-    return bands["blue"] + 2.5 * bands["green"] - infrared
+    return _call(_awei_sh, *(bands[n] for n in ("blue", "green", "nir", "swir16", "swir22")))
 
 
 def awei_nsh(bands: Bands, cell: float) -> Array:
@@ -83,8 +115,7 @@ def awei_nsh(bands: Bands, cell: float) -> Array:
     ----------
     Feyisa et al. 2014, Remote Sens. Environ. 140, 23-35.
     """
-    infrared = 0.25 * bands["nir"] + 2.75 * bands["swir22"]
-    return 4.0 * (bands["green"] - bands["swir16"]) - infrared
+    return _call(_awei_nsh, *(bands[n] for n in ("green", "nir", "swir16", "swir22")))
 
 
 def ndsi_nw(bands: Bands, cell: float) -> Array:
@@ -94,8 +125,7 @@ def ndsi_nw(bands: Bands, cell: float) -> Array:
     ----------
     Yan et al. 2020, Water 12(5), 1339.
     """
-    nir, swir16 = bands["nir"], bands["swir16"]
-    return _quotient(nir - swir16 - np.float32(0.05), nir + swir16)
+    return _call(_shifted_difference, bands["nir"], bands["swir16"], np.float32(0.05))
 
 
 def _difference(name: str, first: str, second: str, title: str, reference: str) -> LayerSpec:

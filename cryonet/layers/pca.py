@@ -2,14 +2,13 @@
 
 References
 ----------
-Pearson 1901, Philosophical Magazine 2(11); covariance merged block by block after Chan,
-Golub, LeVeque 1983, The American Statistician 37(3).
+Pearson 1901, Philosophical Magazine 2(11); the shifted sums: Chan, Golub, LeVeque 1983, The
+American Statistician 37(3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -71,31 +70,48 @@ class PcaFit(BaseModel):
         return tuple(value / self.total for value in self.variance)
 
 
-@dataclass
+#: Pixels that are worked on at once: they stay in the processor's cache.
+_SPAN = 4096
+
+
 class Covariance:
-    """Mean and covariance of pixels that come in blocks, in double precision."""
+    """Mean and covariance of pixels that come in blocks, in double precision.
 
-    size: int
-    count: int = 0
-    mean: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    scatter: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    Sums are taken about the mean of the first block, so that they stay small where values
+    lie close together far from zero.
+    """
 
-    def __post_init__(self) -> None:
-        self.mean = np.zeros(self.size)
-        self.scatter = np.zeros((self.size, self.size))
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self._shift = np.zeros(size)
+        self._sum = np.zeros(size)
+        self._products = np.zeros((size, size))
 
     def add(self, pixels: NDArray[np.floating]) -> None:
         """Take in pixels ``(band, pixel)``; those with a missing band do not count."""
-        block = pixels[:, np.isfinite(pixels).all(axis=0)].astype(np.float64)
-        new = block.shape[1]
-        if not new:
+        if not np.isfinite(pixels.sum()):
+            pixels = pixels[:, np.isfinite(pixels).all(axis=0)]
+        if not pixels.shape[1]:
             return
-        mean = block.mean(axis=1)
-        block -= mean[:, None]
-        step, total = mean - self.mean, self.count + new
-        self.scatter += block @ block.T + np.outer(step, step) * (self.count * new / total)
-        self.mean += step * (new / total)
-        self.count = total
+        if not self.count:
+            self._shift = pixels.mean(axis=1, dtype=np.float64)
+        for first in range(0, pixels.shape[1], _SPAN):
+            part = pixels[:, first : first + _SPAN]
+            block = np.subtract(part, self._shift[:, None], dtype=np.float64)
+            self._sum += block.sum(axis=1)
+            self._products += block @ block.T
+        self.count += pixels.shape[1]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of each band."""
+        return self._shift + self._sum / max(self.count, 1)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """Covariance of the bands, divided by the number of pixels less one."""
+        scatter = self._products - np.outer(self._sum, self._sum) / self.count
+        return np.asarray(scatter / (self.count - 1))
 
 
 def fit_pca(
@@ -120,7 +136,7 @@ def fit_pca(
     if seen.count <= len(bands):
         rule = f"Give more than {len(bands)} pixels with all bands."
         raise LayerError("there are too few pixels to fit the PCA", seen.count, rule)
-    variance, vectors = np.linalg.eigh(seen.scatter / (seen.count - 1))
+    variance, vectors = np.linalg.eigh(seen.matrix)
     order = np.argsort(variance)[::-1][:components]
     axes = vectors[:, order].T
     largest = np.abs(axes).argmax(axis=1)
