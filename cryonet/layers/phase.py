@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cryonet.layers.spec import Array, LayerSpec
+from cryonet.layers.spec import Array, Compute, LayerSpec
 
 _BAMLER = "Bamler and Hartl 1998, Inverse Probl. 14(4), R1-R54"
 
@@ -27,28 +27,44 @@ def phase_sin(arrays: Mapping[str, Array], cell: float) -> Array:
     return value
 
 
-#: The phase layers.
+def weighted_cos(arrays: Mapping[str, Array], cell: float) -> Array:
+    """Return coherence times the cosine of the phase, float32; NaN where either is missing."""
+    return np.asarray(arrays["coherence"] * phase_cos(arrays, cell))
+
+
+def weighted_sin(arrays: Mapping[str, Array], cell: float) -> Array:
+    """Return coherence times the sine of the phase, float32; NaN where either is missing."""
+    return np.asarray(arrays["coherence"] * phase_sin(arrays, cell))
+
+
+def _row(name: str, title: str, formula: str, compute: Compute, *needs: str) -> LayerSpec:
+    return LayerSpec(
+        name=name,
+        family="phase",
+        long_name=title,
+        formula=formula,
+        units="1",
+        needs=needs,
+        compute=compute,
+        reference=_BAMLER,
+        valid_range=(-1.0, 1.0),
+        optional=len(needs) > 1,
+    )
+
+
+_WEIGHTED = "coherence-weighted {} of the interferometric phase"
+
+#: The phase layers. Where coherence is low the phase is noise; the weighted ones, which are
+#: optional, fade there.
 PHASE = (
-    LayerSpec(
-        name="phase_cos",
-        family="phase",
-        long_name="cosine of the interferometric phase",
-        formula="cos(phase)",
-        units="1",
-        needs=("phase",),
-        compute=phase_cos,
-        reference=_BAMLER,
-        valid_range=(-1.0, 1.0),
+    _row("phase_cos", "cosine of the interferometric phase", "cos(phase)", phase_cos, "phase"),
+    _row("phase_sin", "sine of the interferometric phase", "sin(phase)", phase_sin, "phase"),
+    _row(
+        "phase_cos_weighted", _WEIGHTED.format("cosine"), "coherence * cos(phase)",
+        weighted_cos, "phase", "coherence",
     ),
-    LayerSpec(
-        name="phase_sin",
-        family="phase",
-        long_name="sine of the interferometric phase",
-        formula="sin(phase)",
-        units="1",
-        needs=("phase",),
-        compute=phase_sin,
-        reference=_BAMLER,
-        valid_range=(-1.0, 1.0),
+    _row(
+        "phase_sin_weighted", _WEIGHTED.format("sine"), "coherence * sin(phase)",
+        weighted_sin, "phase", "coherence",
     ),
-)
+)  # fmt: skip
