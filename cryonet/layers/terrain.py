@@ -103,11 +103,12 @@ def terrain(
         raise LayerError("the elevation is not a map", heights.shape, "Give an array (y, x).")
     if not (math.isfinite(cell) and cell > 0):
         raise LayerError("the cell size is not a length", cell, "Give metres above 0.")
-    out = np.empty((len(wanted), *heights.shape), np.float32)
-    slots = np.array([wanted.index(m) if m in wanted else -1 for m in MEASURES], np.int64)
-    if out.size:
-        measure_all(heights, float(cell), gradient == "horn", slots, out)
-    return dict(zip(wanted, out, strict=True))
+    made = {name: np.empty(heights.shape, np.float32) for name in wanted}
+    if heights.size:
+        unasked = np.empty((0, 0), np.float32)
+        outs = tuple(made.get(name, unasked) for name in MEASURES)
+        measure_all(heights, float(cell), gradient == "horn", outs)
+    return made
 
 
 def _one_of(known: Sequence[str]) -> str:
