@@ -193,7 +193,9 @@ by_hand = (green - swir16) / (green + swir16)
 print(f"green {green:.4f}, swir16 {swir16:.4f}, so NDSI = {by_hand:.4f}")
 
 # %% [markdown]
-# Now let the package compute all layers at once.
+# Now let the package compute its layers at once. Those of principal components and texture
+# are not among them yet: they first have to learn from training pixels, which the training
+# below does by itself.
 
 # %%
 stack = build_stack(scene)
