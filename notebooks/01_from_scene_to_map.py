@@ -442,9 +442,9 @@ for ax, codes, title in (
 # to know it by.
 #
 # Now look at the other classes. They gain less, or nothing: colour settles much of them
-# already, and a layer can mislead as well. In section 7 the confidence is low in the
-# south-east, which rises higher than anything in the western half. The network meets
-# heights there that it has never seen, and misses some of the ice.
+# already, and a layer can mislead as well. Section 3 shows where: the south-east rises
+# higher than anything in the western half, so the network meets heights there that it has
+# never seen. Compare its confidence there in section 7.
 #
 # Be careful with these two columns. They are **one** run each, with **one** seed, on a
 # **small synthetic** scene whose debris was made to have the colour of rock; another seed
