@@ -94,32 +94,60 @@ def slide(codes: Any, row: int, rows: int, cols: int, histogram: Any, table: Any
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
-def add_pairs(grey: Any, row: int, down: int, right: int, parts: Any, sign: int, sums: Any) -> None:
-    """Add, or take away, one row of pairs to the column sums.
+def move_pairs(
+    grey: Any, top: int, bottom: int, down: int, right: int, parts: Any, sums: Any
+) -> None:
+    """Take the pairs of row `top` from the column sums and add those of row `bottom`.
 
     The sums are Σ(i−j)², Σ|i−j|, Σ1/(1+(i−j)²), Σ(i+j), Σ(i²+j²) and the number of pairs.
+    Before row 0 there is nothing to take. Each sum has a loop of its own: the compiler then
+    works on several columns at once.
     """
-    levels = parts.size
+    levels = np.int32(parts.size)
     first = 0 if right >= 0 else -right
-    upper, lower = grey[row], grey[row + down]
-    squares, sizes, alike, total, powers, number = sums
-    for col in range(grey.shape[1] - abs(right)):
-        i = np.int32(upper[col + first])
-        j = np.int32(lower[col + first + right])
-        known = np.int32(sign) if max(i, j) < levels else np.int32(0)
-        far = abs(i - j)
-        squares[col] += known * far * far
-        sizes[col] += known * far
-        alike[col] += known * parts[min(far, levels - 1)]
-        total[col] += known * (i + j)
-        powers[col] += known * (i * i + j * j)
-        number[col] += known
+    width = grey.shape[1] - abs(right)
+    for row, sign in ((top, np.int32(-1)), (bottom, np.int32(1))):
+        if row < 0:
+            continue
+        upper = grey[row, first : first + width]
+        lower = grey[row + down, first + right : first + right + width]
+        far, known = sums[6, :width], sums[7, :width]
+        for col in range(width):
+            i, j = np.int32(upper[col]), np.int32(lower[col])
+            known[col] = sign if max(i, j) < levels else np.int32(0)
+            far[col] = abs(i - j) if max(i, j) < levels else np.int32(0)
+        line = sums[0]
+        for col in range(width):
+            line[col] += known[col] * far[col] * far[col]
+        line = sums[1]
+        for col in range(width):
+            line[col] += known[col] * far[col]
+        line = sums[2]
+        for col in range(width):
+            line[col] += known[col] * parts[far[col]]
+        line = sums[3]
+        for col in range(width):
+            line[col] += known[col] * (np.int32(upper[col]) + np.int32(lower[col]))
+        line = sums[4]
+        for col in range(width):
+            i, j = np.int32(upper[col]), np.int32(lower[col])
+            line[col] += known[col] * (i * i + j * j)
+        line = sums[5]
+        for col in range(width):
+            line[col] += known[col]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def add_measures(sums: Any, cols: int, packed: Any, logs: Any, out: Any, seen: Any) -> None:
     """Add the eight measures of one offset along a row, and count the offsets seen."""
-    squares, sizes, alike, total, powers, number = sums
+    squares, sizes, alike, total, powers, number = (
+        sums[0],
+        sums[1],
+        sums[2],
+        sums[3],
+        sums[4],
+        sums[5],
+    )
     a = b = c = d = e = n = np.int64(0)
     for col in range(cols - 1):
         a += squares[col]
@@ -192,27 +220,30 @@ def co_occurrence(
     width = grey.shape[1]
     codes = np.empty((count, grey.shape[0], width), np.uint16)
     histogram = np.empty((count, empty.size), np.uint16)
-    sums = np.zeros((count, 6, width), np.int32)
+    sums = np.zeros((count, 8, width), np.int32)
     packed = np.zeros(out.shape[2], np.int64)
     line = np.empty((8, out.shape[2]))
     seen = np.empty(out.shape[2], np.int64)
+    share = np.empty(out.shape[2])
     for k in range(count):
         if counted:
             pair_codes(grey, offsets[k, 0], offsets[k, 1], levels, codes[k])
             histogram[k] = empty
         for row in range(window - offsets[k, 0] - 1):
-            add_pairs(grey, row, offsets[k, 0], offsets[k, 1], parts, 1, sums[k])
+            move_pairs(grey, -1, row, offsets[k, 0], offsets[k, 1], parts, sums[k])
     for row in range(out.shape[1]):
         line[:] = 0
         seen[:] = 0
         for k in range(count):
             down, right = offsets[k, 0], offsets[k, 1]
             rows, cols = window - down, window - abs(right)
-            add_pairs(grey, row + rows - 1, down, right, parts, 1, sums[k])
+            move_pairs(grey, row - 1, row + rows - 1, down, right, parts, sums[k])
             if counted:
                 slide(codes[k], row, rows, cols, histogram[k], table, packed)
             add_measures(sums[k], cols, packed, logs, line, seen)
-            add_pairs(grey, row, down, right, parts, -1, sums[k])
+        for x in range(seen.size):
+            share[x] = 1.0 / seen[x] if seen[x] > 0 else np.nan
         for m in range(chosen.size):
-            for x in range(out.shape[2]):
-                out[m, row, x] = line[chosen[m], x] / seen[x] if seen[x] > 0 else np.nan
+            source, target = line[chosen[m]], out[m, row]
+            for x in range(share.size):
+                target[x] = source[x] * share[x]
