@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from conftest import grid
 from cryonet.augment import DIHEDRALS, Dihedral, brighten, direction_pairs, turn
 from cryonet.errors import LayerError
-from cryonet.layers import LAYERS, build_stack
+from cryonet.layers import FAMILIES, LAYERS, build_stack
 from cryonet.normalise import fit_statistics, normalise
 from cryonet.scene import scene_from_arrays
 
-TERRAIN = [name for name, spec in LAYERS.items() if spec.family == "terrain"]
+TERRAIN = list(FAMILIES["terrain"])
 
 
 def _surface(size: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from shapely.geometry import box
 from conftest import SHARED, grid
 from cryonet.errors import SceneError
 from cryonet.grid import geobox_of
-from cryonet.layers import build_stack
+from cryonet.layers import build_stack, fit_layers
 from cryonet.scene import open_scene
 from cryonet.scene_writer import write_scene
 from cryonet.synthetic import STORAGE, make_scene
@@ -47,7 +47,7 @@ def test_it_carries_every_input_family_and_says_it_is_synthetic(scene: GetScene)
     assert {*BANDS, "elevation", "coherence", "phase", "labels"} == set(made)
     assert made.attrs["synthetic"] is True
     assert "ynthetic" in made.attrs["title"] and "synthetic" in made.attrs["id"]
-    assert build_stack(made).attrs["absent"] == {}
+    assert build_stack(made, fits=fit_layers([made])).attrs["absent"] == {}
 
 
 def test_every_file_says_that_it_is_synthetic(scene: GetScene, tmp_path: Path) -> None:
