@@ -42,7 +42,7 @@ def count_changes(window: int, levels: int) -> tuple[Table, NDArray[np.uint16]]:
     table = np.zeros(3 * most, np.int64)
     for start, squares, entropy in (
         (0, 2 * count**2, 2 * count * log),
-        (most, 4 * count**2, 2 * count * (log + np.log(2.0)) * (count > 0)),
+        (most, 4 * count**2, 2 * count * (log + np.log(2.0))),
     ):
         packed = (np.rint(entropy * STEPS).astype(np.int64) << 24) + squares.astype(np.int64)
         table[start : start + most - 1] = np.diff(packed)
