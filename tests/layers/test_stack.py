@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cryonet.errors import GridError, LayerError
 from cryonet.grid import Window, check_same_grid, geobox_of
-from cryonet.layers import LAYERS, STACKS, build_stack
+from cryonet.layers import LAYERS, STACKS, build_stack, texture
+from cryonet.layers.texture import glcm
 from cryonet.progress import Cancelled
 
 SHAPE = (40, 53)
@@ -193,3 +194,15 @@ def test_progress_is_told_of_each_layer_and_can_stop_the_work(make_scene):
     assert log.steps == [(0, 2), (1, 2), (2, 2)]
     with pytest.raises(Cancelled):
         build_stack(make_scene((4, 5)), progress=Stop())
+
+
+def test_rows_that_share_a_pass_are_computed_in_one(make_scene, fits, monkeypatch):
+    calls = []
+
+    def counted(*args, **more):
+        calls.append(more["measures"])
+        return glcm(*args, **more)
+
+    monkeypatch.setattr(texture, "glcm", counted)
+    build_stack(make_scene((20, 21)), "texture", fits=fits)
+    assert [len(measures) for measures in calls] == [8]
