@@ -143,7 +143,7 @@ def predict_scene(
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     target = window or Window(0, 0, *shape)
     outer = _context(target, shape, manifest.tile, overlap_pixels(manifest.tile, share))
-    windows = LayerWindows(scene, manifest.layer_names, fits=manifest.fits)
+    windows = LayerWindows(scene, manifest.layer_names, fits=manifest.fits, tallest=manifest.tile)
     statistics = [layer.statistics for layer in manifest.layers]
     module = bundle.module.to(chosen).eval()
     probabilities, _ = stitch(

@@ -21,7 +21,7 @@ from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError, SceneError
 from cryonet.grid import Window, geobox_of
 from cryonet.layers import Fits, build_stack, fit_layers, select_layers
-from cryonet.layers.fits import FitName
+from cryonet.layers.fits import FIT_NAMES, fits_of
 from cryonet.layers.spec import LayerSpec
 from cryonet.manifest import SceneRecord
 from cryonet.normalise import LayerStatistics, fit_statistics, normalise
@@ -87,14 +87,14 @@ def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet
         If a scene has no labels.
     """
     chosen = _common_layers(scenes, config)
+    truths = [_labels(scene, config) for scene in scenes]
     maps = [
-        split_map(_labels(s, config).shape, config.split, generator=_generator(config, index))
-        for index, s in enumerate(scenes)
+        split_map(truth.shape, config.split, generator=np.random.default_rng([config.seed, index]))
+        for index, truth in enumerate(truths)
     ]
-    fits = _fit(scenes, maps, chosen)
+    fits = fit_layers(scenes, masks=[codes == TRAIN for codes in maps], names=fits_of(chosen))
     raw, chips, parts = [], [], []
-    for scene, splits in zip(scenes, maps, strict=True):
-        labels = _labels(scene, config)
+    for scene, labels, splits in zip(scenes, truths, maps, strict=True):
         stack = build_stack(scene, [spec.name for spec in chosen], fits=fits)
         raw.append(np.stack([stack[spec.name].values for spec in chosen]))
         record = scene_record(scene)
@@ -137,25 +137,13 @@ def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet
     )
 
 
-def _generator(config: TrainConfig, index: int) -> np.random.Generator:
-    return np.random.default_rng([config.seed, index])
-
-
-def _fit(
-    scenes: Sequence[xr.Dataset], maps: Sequence[NDArray[np.uint8]], chosen: Sequence[LayerSpec]
-) -> Fits:
-    names = dict.fromkeys(spec.fit for spec in chosen if spec.fit)
-    return fit_layers(scenes, masks=[codes == TRAIN for codes in maps], names=list(names))
-
-
 def _common_layers(scenes: Sequence[xr.Dataset], config: TrainConfig) -> list[LayerSpec]:
-    both: tuple[FitName, ...] = ("pca", "texture")
-    chosen, _ = select_layers(scenes[0], config.features.stack, fits=both)
+    chosen, _ = select_layers(scenes[0], config.features.stack, fits=FIT_NAMES)
     cells = {round(abs(geobox_of(scene).resolution.x), 6) for scene in scenes}
     if len(cells) > 1:
         raise ConfigError("the scenes differ in resolution", sorted(cells), "Bring them to one.")
     for scene in scenes[1:]:
-        here, _ = select_layers(scene, config.features.stack, fits=both)
+        here, _ = select_layers(scene, config.features.stack, fits=FIT_NAMES)
         differ = {s.name for s in chosen} ^ {s.name for s in here}
         if differ:
             raise ConfigError(

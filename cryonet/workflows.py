@@ -20,6 +20,7 @@ from cryonet.file_hash import folder_hashes
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
 from cryonet.layers.copies import Copy, find_copies
+from cryonet.layers.fits import FIT_NAMES, fits_of
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import open_scene, read_item
 from cryonet.scene_writer import check_target, write_scene
@@ -89,9 +90,8 @@ def scene_stack(
     opened = open_scene(scene)
     if fits is not None:
         return build_stack(opened, layers, fits=read_fits(fits), progress=progress)
-    specs, _ = select_layers(opened, layers, fits=("pca", "texture"))
-    needed = dict.fromkeys(spec.fit for spec in specs if spec.fit)
-    known = fit_layers([opened], names=list(needed))
+    specs, _ = select_layers(opened, layers, fits=FIT_NAMES)
+    known = fit_layers([opened], names=fits_of(specs))
     return build_stack(opened, layers, fits=known, progress=progress)
 
 

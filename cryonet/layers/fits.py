@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -12,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cryonet.errors import LayerError
 from cryonet.layers.pca import PCA_BANDS, PcaFit, fit_pca
+from cryonet.layers.spec import LayerSpec
 from cryonet.progress import SILENT, Progress
 
 FitName = Literal["pca", "texture"]
+
+#: Every fit.
+FIT_NAMES: tuple[FitName, ...] = get_args(FitName)
 
 #: Rows that are read at once.
 ROWS = 256
@@ -64,8 +68,12 @@ class Fits(BaseModel):
     @property
     def names(self) -> tuple[FitName, ...]:
         """Names of the fits that are there."""
-        both: tuple[FitName, ...] = ("pca", "texture")
-        return tuple(name for name in both if getattr(self, name) is not None)
+        return tuple(name for name in FIT_NAMES if getattr(self, name) is not None)
+
+
+def fits_of(specs: Iterable[LayerSpec]) -> list[FitName]:
+    """Return the names of the fits that layers need, each once."""
+    return list(dict.fromkeys(spec.fit for spec in specs if spec.fit))
 
 
 def fit_layers(

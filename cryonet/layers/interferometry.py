@@ -24,8 +24,7 @@ Zebker, Villasenor 1992: Decorrelation in interferometric radar echoes, IEEE TGR
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from odc.geo.xr import wrap_xr
 
 from cryonet.errors import LayerError
 from cryonet.grid import check_same_grid, pixel_areas
+from cryonet.layers.bands import in_bands
 from cryonet.layers.coherence_kernel import block_rows, window_rows
 from cryonet.layers.spec import Array
 
@@ -136,7 +136,7 @@ def coherence(
             if window_rows(first, second, sides, top, bottom, holes, out):
                 return
 
-    _in_bands(band, one.shape[0], _BAND, threads)
+    in_bands(band, one.shape[0], _BAND, threads)
     return _labelled("coherence", out, grid, _attrs(window, grid, grid))
 
 
@@ -196,7 +196,7 @@ def interferogram(
     def band(top: int, bottom: int) -> None:
         block_rows(first, second, (rows, cols), top, bottom, out)
 
-    _in_bands(band, shape[0], max(1, _BAND // rows), threads)
+    in_bands(band, shape[0], max(1, _BAND // rows), threads)
     coarse = grid and GeoBox(shape, grid.affine * Affine.scale(cols, rows), grid.crs)
     attrs = _attrs(looks, grid, coarse)
     return xr.Dataset(
@@ -269,14 +269,3 @@ def _labelled(
     data = xr.DataArray(values, dims=("y", "x")) if grid is None else wrap_xr(values, grid)
     title, units = _TITLES[name]
     return data.rename(name).assign_attrs(long_name=title, units=units, **attrs)
-
-
-def _in_bands(work: Callable[[int, int], None], length: int, step: int, threads: int) -> None:
-    # Bands are the same for any number of threads, and so is the result.
-    bands = [(top, min(top + step, length)) for top in range(0, length, step)]
-    if threads == 1:
-        for top, bottom in bands:
-            work(top, bottom)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda band: work(*band), bands))

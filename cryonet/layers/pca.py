@@ -17,21 +17,11 @@ from pydantic import BaseModel, ConfigDict
 
 from cryonet.errors import LayerError
 from cryonet.layers.linear import weighted_sums
+from cryonet.layers.optical import OPTICAL
 from cryonet.layers.spec import Array, LayerSpec
 
-#: The bands, in the order of the axes' weights: the ten of 10 m and 20 m.
-PCA_BANDS = (
-    "blue",
-    "green",
-    "red",
-    "rededge1",
-    "rededge2",
-    "rededge3",
-    "nir",
-    "nir08",
-    "swir16",
-    "swir22",
-)
+#: The bands, in the order of the axes' weights: those of the optical layers.
+PCA_BANDS = tuple(spec.name for spec in OPTICAL)
 
 #: Components that become layers. Our choice.
 COMPONENTS = 3

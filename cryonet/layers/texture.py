@@ -27,7 +27,6 @@ Transactions on Systems, Man, and Cybernetics 3(6).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cryonet.errors import LayerError
+from cryonet.layers.bands import in_bands
 from cryonet.layers.co_occurrence import PARTS, co_occurrence, count_changes
 from cryonet.layers.fits import TEXTURE_BAND, WINDOW, GreyFit
 from cryonet.layers.spec import Array, LayerSpec
@@ -173,10 +173,9 @@ def _measure(
     counted = bool({"asm", "entropy"} & set(measures))
     out = np.empty((len(measures), *grey.shape), np.float32)
 
-    def block(top: int) -> None:
-        rows = min(BLOCK, grey.shape[0] - top)
+    def band(top: int, bottom: int) -> None:
         co_occurrence(
-            padded[top : top + rows + window - 1],
+            padded[top : bottom + window - 1],
             window,
             offsets,
             parts,
@@ -185,17 +184,11 @@ def _measure(
             logs,
             chosen,
             counted,
-            out[:, top : top + rows],
+            out[:, top:bottom],
         )
 
-    tops = range(0, grey.shape[0], BLOCK)
-    if threads == 1:
-        for top in tops:
-            block(top)
-    else:
-        # The kernel holds no lock while it works.
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(block, tops))
+    # The kernel holds no lock while it works.
+    in_bands(band, grey.shape[0], BLOCK, threads)
     return out
 
 

@@ -33,10 +33,12 @@ class LayerWindows:
         In memory or lazy.
     names, fits
         As for `build_stack`.
+    tallest
+        Rows of the tallest window that will be asked for; a block by default.
     blocks
-        Blocks that are kept; by default those under two rows of blocks, so that a sweep
-        over the scene, row of windows by row of windows, computes each block once. A
-        window taller than a block needs more.
+        Blocks that are kept; by default those under the tallest window wherever it starts,
+        so that a sweep over the scene, row of windows by row of windows, computes each
+        block once.
 
     Attributes
     ----------
@@ -57,6 +59,7 @@ class LayerWindows:
         names: str | Sequence[str] | None = None,
         *,
         fits: Fits | None = None,
+        tallest: int | None = None,
         blocks: int | None = None,
     ) -> None:
         check_scene(scene)
@@ -69,7 +72,8 @@ class LayerWindows:
         self._sun = sun_of(scene)
         self._halo = max(spec.halo for spec in self._specs)
         across = -(-self.shape[1] // BLOCK)
-        self._room = 2 * across if blocks is None else blocks
+        down = 1 + -(-(tallest or BLOCK) // BLOCK)
+        self._room = down * across if blocks is None else blocks
         self._kept: dict[tuple[int, int], NDArray[np.float32]] = {}
         self.computed = 0
 

@@ -43,6 +43,18 @@ def test_a_sweep_computes_every_block_once_and_keeps_two_rows(whole, fits, monke
     assert windows.computed == 31, "the first block was given up"
 
 
+def test_windows_taller_than_a_block_compute_every_block_once_too(whole, fits, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 16)
+    scene, _ = whole
+    counts = []
+    for tallest in (None, 41):
+        windows = LayerWindows(scene, ["red"], fits=fits, tallest=tallest)
+        for window in tile_windows((130, 171), 41, overlap=8):
+            windows[window]
+        counts.append(windows.computed)
+    assert counts[0] > counts[1] == 9 * 11
+
+
 def test_absent_layers_are_told(make_scene):
     windows = LayerWindows(make_scene((9, 9)).drop_vars("elevation"))
     assert windows.absent["slope"] == ("elevation",)
