@@ -53,6 +53,17 @@ def count_changes(window: int, levels: int) -> tuple[Table, NDArray[np.uint16]]:
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
+def grey_levels(values: Any, low: float, scale: float, levels: int, out: Any) -> None:
+    """Write level 0 to `levels` − 1 of every value, and `levels` where it is not finite."""
+    for row in range(out.shape[0]):
+        source, target = values[row], out[row]
+        for col in range(target.size):
+            level = (np.float64(source[col]) - low) * scale
+            inside = min(max(level, 0.0), levels - 1.0)
+            target[col] = np.uint8(inside if level - level == 0.0 else levels)
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
 def pair_codes(grey: Any, down: int, right: int, levels: int, out: Any) -> None:
     """Write the histogram slot of every pair of a block; `levels` is the missing level."""
     height, width = grey.shape[0] - down, grey.shape[1] - abs(right)
@@ -137,53 +148,57 @@ def move_pairs(
             line[col] += known[col]
 
 
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def add_measures(sums: Any, cols: int, packed: Any, logs: Any, out: Any, seen: Any) -> None:
-    """Add the eight measures of one offset along a row, and count the offsets seen."""
-    squares, sizes, alike, total, powers, number = (
-        sums[0],
-        sums[1],
-        sums[2],
-        sums[3],
-        sums[4],
-        sums[5],
-    )
-    a = b = c = d = e = n = np.int64(0)
+@njit(cache=True, nogil=True, boundscheck=False)
+def sum_windows(sums: Any, cols: int, out: Any) -> None:
+    """Write the sums of `cols` neighbouring column sums, of each of the six kinds."""
+    first, second, third = sums[0], sums[1], sums[2]
+    fourth, fifth, sixth = sums[3], sums[4], sums[5]
+    a = b = c = d = e = n = np.int32(0)
     for col in range(cols - 1):
-        a += squares[col]
-        b += sizes[col]
-        c += alike[col]
-        d += total[col]
-        e += powers[col]
-        n += number[col]
-    for x in range(seen.size):
+        a, b, c = a + first[col], b + second[col], c + third[col]
+        d, e, n = d + fourth[col], e + fifth[col], n + sixth[col]
+    for x in range(out.shape[1]):
         new = x + cols - 1
-        a += squares[new]
-        b += sizes[new]
-        c += alike[new]
-        d += total[new]
-        e += powers[new]
-        n += number[new]
-        if n > 0:
-            part = 1.0 / n
-            mean = 0.5 * d * part
-            variance = 0.5 * e * part - mean * mean
-            out[0, x] += a * part
-            out[1, x] += b * part
-            out[2, x] += c * part / PARTS
-            out[3, x] += 0.25 * (packed[x] & 0xFFFFFF) * part * part
-            out[4, x] += logs[n] - 0.5 * (packed[x] >> 24) * part / STEPS
-            out[5, x] += mean
-            out[6, x] += variance
-            # Grey without variance is fully correlated: our choice, scikit-image's too.
-            out[7, x] += 1 - 0.5 * a * part / variance if variance > 1e-9 else 1.0
-            seen[x] += 1
-        a -= squares[x]
-        b -= sizes[x]
-        c -= alike[x]
-        d -= total[x]
-        e -= powers[x]
-        n -= number[x]
+        a, b, c = a + first[new], b + second[new], c + third[new]
+        d, e, n = d + fourth[new], e + fifth[new], n + sixth[new]
+        out[0, x], out[1, x], out[2, x] = a, b, c
+        out[3, x], out[4, x], out[5, x] = d, e, n
+        a, b, c = a - first[x], b - second[x], c - third[x]
+        d, e, n = d - fourth[x], e - fifth[x], n - sixth[x]
+
+
+# A loop a measure: the compiler then works on several pixels at once.
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def add_measures(found: Any, packed: Any, logs: Any, part: Any, out: Any, seen: Any) -> None:
+    """Add the eight measures of one offset along a row, and count the offsets seen."""
+    squares, sizes, alike = found[0], found[1], found[2]
+    total, powers, number = found[3], found[4], found[5]
+    width = seen.size
+    for x in range(width):
+        part[x] = 1.0 / number[x] if number[x] > 0 else 0.0
+    for x in range(width):
+        seen[x] += 1.0 if number[x] > 0 else 0.0
+    for x in range(width):
+        out[0, x] += squares[x] * part[x]
+    for x in range(width):
+        out[1, x] += sizes[x] * part[x]
+    for x in range(width):
+        out[2, x] += alike[x] * (part[x] / PARTS)
+    for x in range(width):
+        out[3, x] += 0.25 * (packed[x] & 0xFFFFFF) * part[x] * part[x]
+        out[4, x] += logs[number[x]] - 0.5 * (packed[x] >> 24) * part[x] / STEPS
+    for x in range(width):
+        out[5, x] += 0.5 * total[x] * part[x]
+    for x in range(width):
+        mean = 0.5 * total[x] * part[x]
+        out[6, x] += 0.5 * powers[x] * part[x] - mean * mean
+    for x in range(width):
+        mean = 0.5 * total[x] * part[x]
+        variance = 0.5 * powers[x] * part[x] - mean * mean
+        # Grey without variance is fully correlated: our choice, scikit-image's too.
+        fall = 0.5 * squares[x] * part[x] / variance
+        known = 1.0 if number[x] > 0 else 0.0
+        out[7, x] += known - (fall if variance > 1e-9 else 0.0)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -195,11 +210,12 @@ def co_occurrence(
     table: Any,
     empty: Any,
     logs: Any,
-    chosen: Any,
     counted: bool,
-    out: Any,
+    top: int,
+    bottom: int,
+    outs: Any,
 ) -> None:
-    """Write measures of a block of windows, the mean over the offsets.
+    """Write rows `top` to `bottom` (not included) of measures, the mean over the offsets.
 
     Parameters
     ----------
@@ -209,41 +225,44 @@ def co_occurrence(
     offsets
         Rows and columns from i to j, ``(offset, 2)``, rows not negative.
     parts, table, empty, logs
-        `PARTS` of the homogeneity by distance, see `count_changes`, and ln 2n by n.
-    chosen, counted
-        Numbers of the measures wanted, and whether those of the histogram are among them.
-    out
-        ``(measure, y, x)`` float32.
+        `PARTS` of the homogeneity by distance, see `count_changes`, and ln 2n by n, 0 for 0.
+    counted
+        Whether a measure of the histogram is asked for.
+    outs
+        For each of the eight measures an array ``(y, x)`` float32 to write to, or one of
+        size 0 if the measure is not asked for.
     """
     count = offsets.shape[0]
     levels = parts.size
-    width = grey.shape[1]
-    codes = np.empty((count, grey.shape[0], width), np.uint16)
+    wide = grey.shape[1]
+    width = wide - window + 1
+    block = grey[top : bottom + window - 1]
+    codes = np.empty((count, block.shape[0], wide), np.uint16)
     histogram = np.empty((count, empty.size), np.uint16)
-    sums = np.zeros((count, 8, width), np.int32)
-    packed = np.zeros(out.shape[2], np.int64)
-    line = np.empty((8, out.shape[2]))
-    seen = np.empty(out.shape[2], np.int64)
-    share = np.empty(out.shape[2])
+    sums = np.zeros((count, 8, wide), np.int32)
+    found = np.empty((6, width), np.int32)
+    packed = np.zeros(width, np.int64)
+    line = np.empty((8, width))
+    part, seen = np.empty(width), np.empty(width)
     for k in range(count):
         if counted:
-            pair_codes(grey, offsets[k, 0], offsets[k, 1], levels, codes[k])
+            pair_codes(block, offsets[k, 0], offsets[k, 1], levels, codes[k])
             histogram[k] = empty
         for row in range(window - offsets[k, 0] - 1):
-            move_pairs(grey, -1, row, offsets[k, 0], offsets[k, 1], parts, sums[k])
-    for row in range(out.shape[1]):
+            move_pairs(block, -1, row, offsets[k, 0], offsets[k, 1], parts, sums[k])
+    for row in range(bottom - top):
         line[:] = 0
         seen[:] = 0
         for k in range(count):
             down, right = offsets[k, 0], offsets[k, 1]
             rows, cols = window - down, window - abs(right)
-            move_pairs(grey, row - 1, row + rows - 1, down, right, parts, sums[k])
+            move_pairs(block, row - 1, row + rows - 1, down, right, parts, sums[k])
             if counted:
                 slide(codes[k], row, rows, cols, histogram[k], table, packed)
-            add_measures(sums[k], cols, packed, logs, line, seen)
-        for x in range(seen.size):
-            share[x] = 1.0 / seen[x] if seen[x] > 0 else np.nan
-        for m in range(chosen.size):
-            source, target = line[chosen[m]], out[m, row]
-            for x in range(share.size):
-                target[x] = source[x] * share[x]
+            sum_windows(sums[k], cols, found)
+            add_measures(found, packed, logs, part, line, seen)
+        for m in range(8):
+            if outs[m].size:
+                source, target = line[m], outs[m][top + row]
+                for x in range(width):
+                    target[x] = source[x] / seen[x]

@@ -7,144 +7,101 @@ Indices that repeat another one are left out, because they add no information an
 its importance: MNDWI (Xu 2006) equals NDSI; the NDSII of Keshri et al. (2009) equals
 NDWI, so that NDSII here is that of Xiao et al. (2001); NDBI is NDMI with the sign changed.
 NDMI is NDVI and twice S3, exactly; all three stay, as each is read on its own.
+
+The catalogue of the package spyndex 0.12 gives the same values where it has an index of the
+same meaning, but for AWEInsh: it lacks the bracket about the infrared terms of Feyisa et al.
+(2014), and so adds the 2.75 swir22 that the paper subtracts. Its NDSII is that of Keshri.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numba import vectorize
 
-from cryonet.layers.spec import Array, Compute, LayerSpec
+from cryonet.errors import LayerError
+from cryonet.layers.bands import in_bands
+from cryonet.layers.indices_kernel import BANDS, NAMES, fill_indices
+from cryonet.layers.spec import Array, LayerSpec
 
 Bands = Mapping[str, Array]
 
+#: Pixels that one thread computes at a time.
+_STEP = 1 << 17
 
-# One pass over the bands for each index. What is not finite minus itself is not zero.
-@vectorize(["float32(float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
-def _quotient(a, b):  # type: ignore[no-untyped-def]
-    value = a / b
-    return value if value - value == 0 else np.float32(np.nan)
+_UNUSED = np.empty(0, np.float32)
 
 
-@vectorize(["float32(float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
-def _shifted_difference(a, b, shift):  # type: ignore[no-untyped-def]
-    value = (a - b - shift) / (a + b)
-    return value if value - value == 0 else np.float32(np.nan)
+def spectral_indices(
+    bands: Bands, names: Sequence[str] = NAMES, *, threads: int = 1
+) -> dict[str, Array]:
+    """Return indices by name, all made in one pass over the bands.
 
+    Parameters
+    ----------
+    bands
+        Reflectance by canonical name, arrays of one shape ``(y, x)``, taken as float32; NaN
+        where missing.
+    names
+        Names of `INDICES`, whose rows give formula and source.
+    threads
+        Stretches of pixels computed at once.
 
-@vectorize(["float32(float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
-def _s3(nir, red, swir16):  # type: ignore[no-untyped-def]
-    value = nir * (red - swir16) / ((nir + red) * (nir + swir16))
-    return value if value - value == 0 else np.float32(np.nan)
+    Returns
+    -------
+    dict
+        ``(y, x)`` float32 each, no unit; NaN where a band is missing or a sum is zero.
 
-
-@vectorize(["float32(float32, float32, float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
-def _awei_sh(blue, green, nir, swir16, swir22):  # type: ignore[no-untyped-def]
-    infrared = np.float32(1.5) * (nir + swir16) + np.float32(0.25) * swir22
-    return blue + np.float32(2.5) * green - infrared
-
-
-@vectorize(["float32(float32, float32, float32, float32)"], cache=True)  # type: ignore[no-untyped-call]
-def _awei_nsh(green, nir, swir16, swir22):  # type: ignore[no-untyped-def]
-    infrared = np.float32(0.25) * nir + np.float32(2.75) * swir22
-    return np.float32(4) * (green - swir16) - infrared
-
-
-def _call(ufunc: Any, *operands: Any) -> Array:
-    # Noise may divide by zero: the result says so, a warning need not.
-    with np.errstate(all="ignore"):
-        result: Array = ufunc(*operands)
-    return result
-
-
-def normalised_difference(bands: Bands, cell: float, *, first: str, second: str) -> Array:
-    """Return (first - second) / (first + second), float32, NaN where the sum is zero.
+    Raises
+    ------
+    LayerError
+        For an unknown name, a missing band, or bands that differ in shape.
 
     Examples
     --------
     >>> bands = {"green": np.float32([[0.12, 0]]), "swir16": np.float32([[0.25, 0]])}
-    >>> normalised_difference(bands, 10.0, first="green", second="swir16").round(4)
+    >>> spectral_indices(bands, ["ndsi"])["ndsi"].round(4)
     array([[-0.3514,     nan]], dtype=float32)
     """
-    return _call(_shifted_difference, bands[first], bands[second], np.float32(0))
-
-
-def band_ratio(bands: Bands, cell: float) -> Array:
-    """Return red / swir16: high on ice and snow, low on rock and vegetation.
-
-    References
-    ----------
-    Paul et al. 2016, Remote Sens. 8(7), 575.
-    """
-    return _call(_quotient, bands["red"], bands["swir16"])
-
-
-def iron_oxide(bands: Bands, cell: float) -> Array:
-    """Return the iron oxide ratio, red / blue, high on rock rich in ferric iron."""
-    return _call(_quotient, bands["red"], bands["blue"])
-
-
-def s3(bands: Bands, cell: float) -> Array:
-    """Return the S3 snow index, which tells snow among vegetation.
-
-    References
-    ----------
-    Saito and Yamazaki 1999, J. Japan Soc. Hydrol. Water Resour. 12(1), 28-38.
-    """
-    return _call(_s3, *(bands[name] for name in ("nir", "red", "swir16")))
-
-
-def awei_sh(bands: Bands, cell: float) -> Array:
-    """Return the automated water extraction index for ground with shadow.
-
-    References
-    ----------
-    Feyisa et al. 2014, Remote Sens. Environ. 140, 23-35.
-    """
-    return _call(_awei_sh, *(bands[n] for n in ("blue", "green", "nir", "swir16", "swir22")))
-
-
-def awei_nsh(bands: Bands, cell: float) -> Array:
-    """Return the automated water extraction index for ground without shadow.
-
-    References
-    ----------
-    Feyisa et al. 2014, Remote Sens. Environ. 140, 23-35.
-    """
-    return _call(_awei_nsh, *(bands[n] for n in ("green", "nir", "swir16", "swir22")))
-
-
-def ndsi_nw(bands: Bands, cell: float) -> Array:
-    """Return the snow index without water: (nir - swir16 - 0.05) / (nir + swir16).
-
-    References
-    ----------
-    Yan et al. 2020, Water 12(5), 1339.
-    """
-    return _call(_shifted_difference, bands["nir"], bands["swir16"], np.float32(0.05))
-
-
-def _difference(name: str, first: str, second: str, title: str, reference: str) -> LayerSpec:
-    return LayerSpec(
-        name=name,
-        family="indices",
-        long_name=title,
-        formula=f"({first} - {second}) / ({first} + {second})",
-        units="1",
-        needs=(first, second),
-        compute=partial(normalised_difference, first=first, second=second),
-        reference=reference,
-        valid_range=(-1.0, 1.0),
+    for name in names:
+        if name not in NAMES:
+            raise LayerError("there is no such index", name, f"Choose from {', '.join(NAMES)}.")
+    needed = {band for spec in INDICES if spec.name in names for band in spec.needs}
+    if not needed <= set(bands):
+        lacking = ", ".join(sorted(needed - set(bands)))
+        raise LayerError("a band is missing", lacking, f"Give {', '.join(sorted(needed))}.")
+    shapes = {np.shape(bands[name]) for name in needed}
+    if len(shapes) > 1:
+        raise LayerError("the bands differ in shape", sorted(shapes), "Give one grid.")
+    flat = tuple(
+        np.ascontiguousarray(bands[name], np.float32).reshape(-1) if name in needed else _UNUSED
+        for name in BANDS
     )
+    made = {name: np.empty(shape, np.float32) for shape in shapes for name in names}
+    outs = tuple(made[name].reshape(-1) if name in made else _UNUSED for name in NAMES)
+
+    def stretch(first: int, last: int) -> None:
+        fill_indices(flat, first, last, outs)
+
+    in_bands(stretch, max(out.size for out in outs), _STEP, threads)
+    return made
 
 
-def _formula(
-    compute: Compute, needs: tuple[str, ...], title: str, formula: str, reference: str,
-    *, name: str, limits: tuple[float, float] = (float("-inf"), float("inf")),
+def index_layers(names: Sequence[str], arrays: Bands, cell: float) -> list[Array]:
+    """Return the indices called `names`, as `spectral_indices` does."""
+    made = spectral_indices(arrays, names)
+    return [made[name] for name in names]
+
+
+def index_layer(arrays: Bands, cell: float, *, name: str) -> Array:
+    """Return one index: see `index_layers`."""
+    return index_layers([name], arrays, cell)[0]
+
+
+def _row(
+    name: str, needs: tuple[str, ...], title: str, formula: str, reference: str,
+    *, limits: tuple[float, float] = (float("-inf"), float("inf")),
 ) -> LayerSpec:  # fmt: skip
     return LayerSpec(
         name=name,
@@ -153,10 +110,16 @@ def _formula(
         formula=formula,
         units="1",
         needs=needs,
-        compute=compute,
+        compute=partial(index_layer, name=name),
         reference=reference,
         valid_range=limits,
+        together=index_layers,
     )
+
+
+def _difference(name: str, first: str, second: str, title: str, reference: str) -> LayerSpec:
+    formula = f"({first} - {second}) / ({first} + {second})"
+    return _row(name, (first, second), title, formula, reference, limits=(-1.0, 1.0))
 
 
 _FEYISA = "Feyisa et al. 2014, Remote Sens. Environ. 140, 23-35"
@@ -183,38 +146,38 @@ INDICES = (
         "ndsii", "red", "swir16", "normalised difference snow and ice index",
         "Xiao et al. 2001, Int. J. Remote Sens. 22(13), 2479-2487",
     ),
-    _formula(
-        band_ratio, ("red", "swir16"), "red to short-wave infrared ratio", "red / swir16",
-        "Paul et al. 2016, Remote Sens. 8(7), 575", name="band_ratio", limits=(0.0, float("inf")),
+    _row(
+        "band_ratio", ("red", "swir16"), "red to short-wave infrared ratio", "red / swir16",
+        "Paul et al. 2016, Remote Sens. 8(7), 575", limits=(0.0, float("inf")),
     ),
-    _formula(
-        s3, ("red", "nir", "swir16"), "S3 snow index",
+    _row(
+        "s3", ("red", "nir", "swir16"), "S3 snow index",
         "nir (red - swir16) / ((nir + red) (nir + swir16))",
         "Saito and Yamazaki 1999, J. Japan Soc. Hydrol. Water Resour. 12(1), 28-38",
-        name="s3", limits=(-1.0, 1.0),
+        limits=(-1.0, 1.0),
     ),
-    _formula(
-        awei_sh, ("blue", "green", "nir", "swir16", "swir22"),
+    _row(
+        "awei_sh", ("blue", "green", "nir", "swir16", "swir22"),
         "automated water extraction index, shadow",
-        "blue + 2.5 green - 1.5 (nir + swir16) - 0.25 swir22", _FEYISA, name="awei_sh",
+        "blue + 2.5 green - 1.5 (nir + swir16) - 0.25 swir22", _FEYISA,
     ),
-    _formula(
-        awei_nsh, ("green", "nir", "swir16", "swir22"),
+    _row(
+        "awei_nsh", ("green", "nir", "swir16", "swir22"),
         "automated water extraction index, no shadow",
-        "4 (green - swir16) - (0.25 nir + 2.75 swir22)", _FEYISA, name="awei_nsh",
+        "4 (green - swir16) - (0.25 nir + 2.75 swir22)", _FEYISA,
     ),
     _difference(
         "ndmi", "nir", "swir16", "normalised difference moisture index",
         "Gao 1996, Remote Sens. Environ. 58(3), 257-266",
     ),
-    _formula(
-        ndsi_nw, ("nir", "swir16"), "normalised difference snow index, no water",
+    _row(
+        "ndsi_nw", ("nir", "swir16"), "normalised difference snow index, no water",
         "(nir - swir16 - 0.05) / (nir + swir16)", "Yan et al. 2020, Water 12(5), 1339",
-        name="ndsi_nw", limits=(float("-inf"), 1.0),
+        limits=(float("-inf"), 1.0),
     ),
-    _formula(
-        iron_oxide, ("red", "blue"), "iron oxide ratio", "red / blue",
+    _row(
+        "iron_oxide", ("red", "blue"), "iron oxide ratio", "red / blue",
         "Segal 1982, Proc. 2nd Thematic Conf. Remote Sens. Expl. Geol., 949-951",
-        name="iron_oxide", limits=(0.0, float("inf")),
+        limits=(0.0, float("inf")),
     ),
 )  # fmt: skip

@@ -36,7 +36,7 @@ from scipy import ndimage
 
 from cryonet.errors import LayerError
 from cryonet.layers.bands import in_bands
-from cryonet.layers.co_occurrence import PARTS, co_occurrence, count_changes
+from cryonet.layers.co_occurrence import PARTS, co_occurrence, count_changes, grey_levels
 from cryonet.layers.fits import TEXTURE_BAND, WINDOW, GreyFit
 from cryonet.layers.spec import Array, LayerSpec
 
@@ -60,6 +60,8 @@ LARGEST = 31
 
 #: Rows that are computed together.
 BLOCK = 128
+
+_UNASKED = np.empty((0, 0), np.float32)
 
 
 def glcm(
@@ -109,12 +111,15 @@ def glcm(
         raise LayerError("the image is not flat", f"{values.ndim} dimensions", "Give (y, x).")
     grey = quantise(values, limits, levels)
     results = _measure(grey, window, levels, _downwards(offsets), measures, threads)
-    results[:, _too_empty(grey, window, levels)] = np.nan
+    hollow = _too_empty(grey, window, levels)
+    if hollow is not None:
+        for result in results.values():
+            result[hollow] = np.nan
     like = image if isinstance(image, xr.DataArray) else xr.DataArray(values, dims=("y", "x"))
     return xr.Dataset(
         {
             name: like.copy(data=result).rename(name).assign_attrs(long_name=MEASURES[name])
-            for name, result in zip(measures, results, strict=True)
+            for name, result in results.items()
         }
     )
 
@@ -122,10 +127,11 @@ def glcm(
 def quantise(values: Array, limits: tuple[float, float], levels: int) -> NDArray[np.uint8]:
     """Return grey levels 0 to `levels` − 1, and `levels` where a value is missing."""
     low, high = limits
-    scaled = (values.astype(np.float64) - low) * (levels / (high - low))
-    known = np.isfinite(scaled)
-    inside = np.clip(np.where(known, scaled, 0.0), 0, levels - 1)
-    return np.where(known, inside, levels).astype(np.uint8)
+    if values.dtype != np.float32:
+        values = values.astype(np.float64)
+    out = np.empty(values.shape, np.uint8)
+    grey_levels(values, float(low), levels / (high - low), levels, out)
+    return out
 
 
 def _check(
@@ -163,39 +169,31 @@ def _measure(
     offsets: NDArray[np.int64],
     measures: Sequence[str],
     threads: int,
-) -> Array:
+) -> dict[str, Array]:
     half = window // 2
     padded = np.pad(grey, half, constant_values=levels)
     table, empty = count_changes(window, levels)
     parts = np.rint(PARTS / (1 + np.arange(levels) ** 2)).astype(np.int32)
-    logs = np.log(2.0 * np.maximum(np.arange(window * window + 1), 1))
-    chosen = np.array([list(MEASURES).index(name) for name in measures])
+    logs = np.zeros(window * window + 1)
+    logs[1:] = np.log(2.0 * np.arange(1, logs.size))
     counted = bool({"asm", "entropy"} & set(measures))
-    out = np.empty((len(measures), *grey.shape), np.float32)
+    made = {name: np.empty(grey.shape, np.float32) for name in measures}
+    outs = tuple(made.get(name, _UNASKED) for name in MEASURES)
 
     def band(top: int, bottom: int) -> None:
         co_occurrence(
-            padded[top : bottom + window - 1],
-            window,
-            offsets,
-            parts,
-            table,
-            empty,
-            logs,
-            chosen,
-            counted,
-            out[:, top:bottom],
+            padded, window, offsets, parts, table, empty, logs, counted, top, bottom, outs
         )
 
     # The kernel holds no lock while it works.
     in_bands(band, grey.shape[0], BLOCK, threads)
-    return out
+    return made
 
 
-def _too_empty(grey: NDArray[np.uint8], window: int, levels: int) -> NDArray[np.bool_]:
+def _too_empty(grey: NDArray[np.uint8], window: int, levels: int) -> NDArray[np.bool_] | None:
+    if (grey < levels).all():
+        return None
     known = (grey < levels).astype(np.float64)
-    if known.all():
-        return np.zeros(grey.shape, bool)
     found = ndimage.uniform_filter(known, window, mode="constant")
     inside = ndimage.uniform_filter(np.ones(grey.shape), window, mode="constant")
     return np.asarray(found < 0.5 * inside - 1e-9)
