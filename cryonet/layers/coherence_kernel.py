@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from cryonet.layers.terrain_kernel import SERIES, series_of_arctangent
+
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 #: Amplitudes beyond these are no samples: zero and NaN, and what float32 cannot square.
@@ -26,9 +28,14 @@ _DIM, _BRIGHT = np.float32(1e-16), np.float32(1e16)
 
 #: float32 rounds pi upwards: this is the largest number below it.
 _PI = np.nextafter(np.float32(np.pi), _ZERO)
+_SERIES = tuple(np.float32(value) for value in SERIES)
+_HALF, _QUARTER = np.float32(np.pi), np.float32(np.pi / 2)
 
 #: Columns that are worked on at once, so that the sums stay in the fastest cache.
 WIDE = 344
+
+#: Rows that are added up in single precision.
+_FEW = 16
 
 _compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
@@ -166,6 +173,31 @@ def _normalise(above: Any, below: Any, w: int, out: Any) -> None:
 
 
 @_compiled
+def _angles(above: Any, below: Any, w: int, out: Any) -> None:
+    a, b, e, f = above[:w], above[w : 2 * w], below[:w], below[w : 2 * w]
+    for j in range(out.size):
+        real, imag = a[j] + e[j], b[j] + f[j]
+        across, up = abs(real), abs(imag)
+        t = min(across, up) / max(across, up)
+        angle = series_of_arctangent(t, t * t, _SERIES)
+        angle = _QUARTER - angle if up > across else angle
+        angle = _HALF - angle if real < _ZERO else angle
+        out[j] = min(angle, _PI) if imag >= _ZERO else -min(angle, _PI)
+
+
+@_compiled
+def _directions(above: Any, below: Any, w: int, cosine: Any, sine: Any) -> None:
+    a, b, e, f = above[:w], above[w : 2 * w], below[:w], below[w : 2 * w]
+    for j in range(cosine.size):
+        real, imag = a[j] + e[j], b[j] + f[j]
+        # Squares of the sums themselves might leave the range of float32.
+        size = _ONE / max(abs(real), abs(imag))
+        real, imag = real * size, imag * size
+        length = _ONE / np.sqrt(real * real + imag * imag)
+        cosine[j], sine[j] = real * length, imag * length
+
+
+@_compiled
 def _drop_empty(
     above: Any, below: Any, tall: int, first: int, cols: int, width: int, out: Any
 ) -> None:
@@ -184,11 +216,24 @@ def _place(source: Any, at: int, target: Any) -> None:
 
 
 @_compiled
+def _strip_products(first: Any, second: Any, at: int, one: Any, two: Any, out: Any) -> bool:
+    """As `products`, of a strip that may reach beyond the image on both sides."""
+    if first.size == one.size:
+        return bool(products(first, second, out))
+    _place(first, 2 * at, one)
+    _place(second, 2 * at, two)
+    products(one, two, out)
+    # What was put beside the image is no sample, and none that is missing.
+    w, end = one.size // 2, at + first.size // 2
+    return bool(_all_known(out[2 * w + at : 2 * w + end], out[3 * w + at : 3 * w + end]))
+
+
+@_compiled
 def window_rows(
     primary: Any, secondary: Any, window: tuple[int, int], first: int, last: int, holes: bool,
-    out: Any,
+    outs: Any,
 ) -> bool:  # fmt: skip
-    """Fill rows `first` to `last` (not included) of `out` with the coherence of windows.
+    """Fill rows `first` to `last` (not included) with coherence and phase of windows.
 
     Return False, with the work undone, if `holes` is not set and a sample is missing.
 
@@ -200,55 +245,86 @@ def window_rows(
         Rows and columns; of an even side the larger half lies above, or to the left.
     holes
         Whether to count samples, which takes a fifth segment.
-    out
-        Coherence ``(y, x)`` float32.
+    outs
+        Coherence ``(y, x)`` float32; wrapped phase, its cosine and its sine likewise, or three
+        arrays of size 0 if only the coherence is asked for.
     """
     rows, cols = window
-    height, width = out.shape
+    height, width = outs[0].shape
     up, back = rows // 2, cols // 2
     w = WIDE + cols - 1
     segments = 5 if holes else 4
-    n, strips = segments * w, (width + WIDE - 1) // WIDE
+    n = segments * w
     work = np.zeros((7, n), np.float32)  # 2, and a level for each power of 4 up to 256
     line, nothing = np.zeros(n, np.float32), np.zeros(n, np.float32)
-    prefix = np.zeros((strips, n), np.float32)
-    block = np.zeros((strips, rows + 1, n), np.float32)  # the last row stays zero
+    prefix = np.zeros(n, np.float32)
+    block = np.zeros((rows + 1, n), np.float32)  # the last row stays zero
     one, two = np.zeros(2 * w, np.float32), np.zeros(2 * w, np.float32)
-    for k in range(last - first + rows - 1):
-        slot, row = k % rows, first - up + k
-        for strip in range(strips):
-            left = strip * WIDE - back
+    for left in range(-back, width - back, WIDE):
+        start, stop = max(left, 0), min(left + w, width)
+        block[:rows] = _ZERO
+        for k in range(last - first + rows - 1):
+            slot, row = k % rows, first - up + k
             if slot == 0:
-                _suffix(block[strip, :rows])
-                prefix[strip] = _ZERO
+                _suffix(block[:rows])
+                prefix[:] = _ZERO
             if 0 <= row < height:
-                a, b = primary[row], secondary[row]
-                start, stop = max(left, 0), min(left + w, width)
-                if stop - start == w:
-                    known = products(a[2 * start : 2 * stop], b[2 * start : 2 * stop], line)
-                else:
-                    _place(a[2 * start : 2 * stop], 2 * (start - left), one)
-                    _place(b[2 * start : 2 * stop], 2 * (start - left), two)
-                    products(one, two, line)
-                    # What was put beside the image is no sample, and none that is missing.
-                    inner, outer = start - left, stop - left
-                    known = _all_known(
-                        line[2 * w + inner : 2 * w + outer], line[3 * w + inner : 3 * w + outer]
-                    )
+                a = primary[row][2 * start : 2 * stop]
+                b = secondary[row][2 * start : 2 * stop]
+                known = _strip_products(a, b, start - left, one, two, line)
                 if holes:
                     blank(line, w)
                 elif not known:
                     return False
-                _sum_along(line, cols, work, nothing, block[strip, slot], prefix[strip])
+                _sum_along(line, cols, work, nothing, block[slot], prefix)
             else:
-                block[strip, slot] = _ZERO
+                block[slot] = _ZERO
             if k >= rows - 1:
-                target = out[first + k - rows + 1][strip * WIDE : (strip + 1) * WIDE]
-                _normalise(block[strip, slot + 1], prefix[strip], w, target)
+                at, above = first + k - rows + 1, block[slot + 1]
+                here = slice(left + back, left + back + WIDE)
+                _normalise(above, prefix, w, outs[0][at, here])
+                if outs[1].size:
+                    _angles(above, prefix, w, outs[1][at, here])
+                    _directions(above, prefix, w, outs[2][at, here], outs[3][at, here])
                 if holes:
                     tall = min(row + 1, height) - max(row - rows + 1, 0)
-                    above, below = block[strip, slot + 1][4 * w :], prefix[strip][4 * w :]
-                    _drop_empty(above, below, tall, left, cols, width, target)
+                    for out in outs:
+                        if out.size:
+                            counts = above[4 * w :], prefix[4 * w :]
+                            _drop_empty(*counts, tall, left, cols, width, out[at, here])
+    return True
+
+
+@_compiled
+def _add_cross(first: Any, second: Any, real: Any, imag: Any) -> None:
+    for j in range(real.size):
+        a, b, c, d = first[2 * j], first[2 * j + 1], second[2 * j], second[2 * j + 1]
+        real[j] += a * c + b * d
+        imag[j] += b * c - a * d
+
+
+@_compiled
+def _add_powers(first: Any, second: Any, one: Any, two: Any) -> bool:
+    low, high, missing = _DIM * _DIM, _BRIGHT * _BRIGHT, False
+    for j in range(one.size):
+        a, b, c, d = first[2 * j], first[2 * j + 1], second[2 * j], second[2 * j + 1]
+        p, q = a * a + b * b, c * c + d * d
+        one[j] += p
+        two[j] += q
+        missing |= not ((p > low) & (q > low) & (p < high) & (q < high))
+    return not missing
+
+
+@_compiled
+def _add_rows(primary: Any, secondary: Any, first: int, last: int, out: Any) -> bool:
+    """Fill the first four segments of `out` with sums over rows, or return False for holes."""
+    w = out.size // 5
+    out[: 4 * w] = _ZERO
+    for row in range(first, last):
+        one, two = primary[row][: 2 * w], secondary[row][: 2 * w]
+        _add_cross(one, two, out[:w], out[w : 2 * w])
+        if not _add_powers(one, two, out[2 * w : 3 * w], out[3 * w : 4 * w]):
+            return False
     return True
 
 
@@ -259,12 +335,9 @@ def _accumulate(line: Any, total: Any) -> None:
 
 
 @_compiled
-def _close_block(
-    total: Any, width: int, j: int, looks: tuple[int, int], whole: int, out: Any
-) -> None:
+def _close_block(total: Any, width: int, j: int, looks: tuple[int, int], out: Any) -> None:
     rows, cols = looks
-    real = imag = one = two = 0.0
-    known = float(whole)
+    real = imag = one = two = known = 0.0
     for i in range(j * cols, (j + 1) * cols):
         real, imag = real + total[i], imag + total[width + i]
         one, two = one + total[2 * width + i], two + total[3 * width + i]
@@ -299,15 +372,16 @@ def block_rows(
     width = out.shape[2] * cols
     line, total = np.zeros(5 * width, np.float32), np.zeros(5 * width)
     for block in range(first, last):
+        top, bottom = block * rows, (block + 1) * rows
         total[:] = 0.0
-        whole = 0
-        for row in range(block * rows, (block + 1) * rows):
-            one, two = primary[row][: 2 * width], secondary[row][: 2 * width]
-            if products(one, two, line):
-                whole += cols
-                _accumulate(line[: 4 * width], total)
-            else:
+        # Few rows lose no digit that counts in single precision, and most have no hole.
+        if rows <= _FEW and _add_rows(primary, secondary, top, bottom, line):
+            _accumulate(line[: 4 * width], total)
+            total[4 * width :] = rows
+        else:
+            for row in range(top, bottom):
+                products(primary[row][: 2 * width], secondary[row][: 2 * width], line)
                 blank(line, width)
                 _accumulate(line, total)
         for j in range(out.shape[2]):
-            _close_block(total, width, j, looks, whole, out[:, block, j])
+            _close_block(total, width, j, looks, out[:, block, j])

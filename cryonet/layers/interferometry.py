@@ -24,7 +24,7 @@ Zebker, Villasenor 1992: Decorrelation in interferometric radar echoes, IEEE TGR
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,17 +126,7 @@ def coherence(
     """
     _check_sides("window", window, least=2)
     one, two, grid = _pair(primary, secondary, reference_phase)
-    out = np.empty(one.shape, np.float32)
-    first, second = one.view(np.float32), two.view(np.float32)
-    sides = (int(window[0]), int(window[1]))
-
-    def band(top: int, bottom: int) -> None:
-        # Most images have no hole, and counting samples takes a quarter longer.
-        for holes in (False, True):
-            if window_rows(first, second, sides, top, bottom, holes, out):
-                return
-
-    in_bands(band, one.shape[0], _BAND, threads)
+    out = _windows(one, two, window, ["coherence"], threads)[0]
     return _labelled("coherence", out, grid, _attrs(window, grid, grid))
 
 
@@ -145,13 +135,15 @@ def interferogram(
     secondary: Image,
     *,
     looks: tuple[int, int],
+    every_pixel: bool = False,
     reference_phase: Phase | None = None,
     threads: int = 1,
 ) -> xr.Dataset:
-    """Return coherence and wrapped phase of blocks of samples that do not overlap.
+    """Return coherence and wrapped phase of blocks of samples, or of windows.
 
-    Rows and columns left over at the bottom and on the right make no block and are dropped:
-    so every pixel has the same number of looks, and with it the same bias.
+    Blocks do not overlap. Rows and columns left over at the bottom and on the right make no
+    block and are dropped: so every pixel has the same number of looks, and with it the same
+    bias.
 
     Parameters
     ----------
@@ -159,6 +151,9 @@ def interferogram(
         Complex images ``(y, x)`` on one grid; amplitudes from 1e-16 to 1e16 count.
     looks
         Rows and columns of a block. A single sample always has a coherence of 1.
+    every_pixel
+        Give a value for the window around every pixel instead, as `coherence` does. Values
+        of neighbours then share samples; nothing is any finer than the window.
     reference_phase
         Phase ``(y, x)`` in radians that is taken off first, as that of the terrain.
     threads
@@ -183,8 +178,11 @@ def interferogram(
     ----------
     Zebker, Villasenor 1992: Decorrelation in interferometric radar echoes, IEEE TGRS 30.
     """
-    _check_sides("number of looks", looks, least=1)
+    _check_sides("number of looks", looks, least=2 if every_pixel else 1)
     one, two, grid = _pair(primary, secondary, reference_phase)
+    if every_pixel:
+        windows = _windows(one, two, looks, list(_TITLES), threads)
+        return _dataset(windows, grid, _attrs(looks, grid, grid))
     rows, cols = (int(side) for side in looks)
     shape = (one.shape[0] // rows, one.shape[1] // cols)
     if 0 in shape:
@@ -198,13 +196,31 @@ def interferogram(
 
     in_bands(band, shape[0], max(1, _BAND // rows), threads)
     coarse = grid and GeoBox(shape, grid.affine * Affine.scale(cols, rows), grid.crs)
-    attrs = _attrs(looks, grid, coarse)
-    return xr.Dataset(
-        {
-            name: _labelled(name, values, coarse, attrs)
-            for name, values in zip(_TITLES, out, strict=True)
-        }
-    )
+    return _dataset(out, coarse, _attrs(looks, grid, coarse))
+
+
+def _windows(
+    one: Complex, two: Complex, window: tuple[int, int], names: Sequence[str], threads: int
+) -> list[Array]:
+    """Return what `names` says of the windows of two images, in the order of `_TITLES`."""
+    unasked = np.empty((0, 0), np.float32)
+    outs = tuple(np.empty(one.shape, np.float32) if n in names else unasked for n in _TITLES)
+    first, second = one.view(np.float32), two.view(np.float32)
+    sides = (int(window[0]), int(window[1]))
+
+    def band(top: int, bottom: int) -> None:
+        # Most images have no hole, and counting samples takes a quarter longer.
+        for holes in (False, True):
+            if window_rows(first, second, sides, top, bottom, holes, outs):
+                return
+
+    in_bands(band, one.shape[0], _BAND, threads)
+    return [out for out in outs if out is not unasked]
+
+
+def _dataset(values: Iterable[Array], grid: GeoBox | None, attrs: Mapping[str, Any]) -> xr.Dataset:
+    pairs = zip(_TITLES, values, strict=True)
+    return xr.Dataset({name: _labelled(name, data, grid, attrs) for name, data in pairs})
 
 
 def _check_sides(what: str, sides: tuple[int, int], *, least: int) -> None:

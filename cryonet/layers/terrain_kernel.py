@@ -58,7 +58,7 @@ _compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contrac
 
 #: Arctangent of t as t (s0 + s1 t^2 + s2 t^4 …) for 0 <= t <= 1, within 2e-8: 4.4.49 of
 #: Abramowitz and Stegun (1964).
-_SERIES = (
+SERIES = (
     1.0,
     -0.3333314528,
     0.1999355085,
@@ -69,7 +69,7 @@ _SERIES = (
     -0.0161657367,
     0.0028662257,
 )
-_SERIES_DEGREES = tuple(np.float32(math.degrees(value)) for value in _SERIES)
+_SERIES_DEGREES = tuple(np.float32(math.degrees(value)) for value in SERIES)
 
 
 @register_jitable
@@ -87,7 +87,7 @@ def arctangent(value: float) -> float:
     work on several pixels at once, and its error is below the spacing of the result.
     """
     t = value if value <= 1 else 1 / value
-    angle = series_of_arctangent(t, t * t, _SERIES)
+    angle = series_of_arctangent(t, t * t, SERIES)
     return float(angle if value <= 1 else math.pi / 2 - angle)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from cryonet.layers.interferometry import (
 )
 
 Complex = NDArray[np.complex64]
+CROP = Path(__file__).resolve().parents[3] / "shared" / "data" / "insar_crop"
 
 
 def speckle(shape: tuple[int, ...], seed: int) -> Complex:
@@ -53,8 +57,10 @@ def known_products(
     return known, [cross.real, cross.imag, np.abs(a) ** 2, np.abs(b) ** 2]
 
 
-def direct(one: Complex, two: Complex, window: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the coherence as the definition has it, sample by sample in double precision."""
+def direct(
+    one: Complex, two: Complex, window: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return coherence and phase as defined, sample by sample in double precision."""
     known, products = known_products(one, two)
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -67,7 +73,8 @@ def direct(one: Complex, two: Complex, window: tuple[int, int]) -> NDArray[np.fl
     count, inside = total(known.astype(float)), total(np.ones(one.shape))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.hypot(re, im) / np.sqrt(p * q)
-    return np.where(2 * np.rint(count) < np.rint(inside), np.nan, found)
+    none = 2 * np.rint(count) < np.rint(inside)
+    return tuple(np.where(none, np.nan, values) for values in (found, np.arctan2(im, re)))
 
 
 WINDOWS = [(5, 20), (1, 2), (2, 1), (3, 3), (4, 7), (16, 5), (7, 64), (30, 30), (80, 90)]
@@ -78,9 +85,18 @@ WINDOWS = [(5, 20), (1, 2), (2, 1), (3, 3), (4, 7), (16, 5), (7, 64), (30, 30), 
 def test_windows_agree_with_direct_sums(shape: tuple[int, int], window: tuple[int, int]) -> None:
     for one, two in (pair(shape), holed(shape)):
         found = coherence(one, two, window=window).values
-        expected = direct(one, two, window)
+        expected, phase = direct(one, two, window)
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
         np.testing.assert_allclose(found, expected, atol=3e-6)
+        both = interferogram(one, two, looks=window, every_pixel=True)
+        np.testing.assert_array_equal(both["coherence"], found)
+        # Where little is coherent the same rounding turns the phase by more.
+        for name, values in (("phase_cos", np.cos(phase)), ("phase_sin", np.sin(phase))):
+            np.testing.assert_allclose(expected * both[name], expected * values, atol=5e-6)
+        angle = np.exp(1j * both["phase"].values.astype(float))
+        np.testing.assert_allclose(angle.real, both["phase_cos"], atol=4e-7)
+        np.testing.assert_allclose(angle.imag, both["phase_sin"], atol=4e-7)
+        assert np.nanmax(np.abs(both["phase"])) <= np.pi
 
 
 @pytest.mark.parametrize("looks", [(1, 1), (2, 3), (5, 20), (8, 2)])
@@ -180,11 +196,15 @@ def test_scaling_one_image_changes_no_coherence(factor: complex) -> None:
     np.testing.assert_allclose(
         coherence(scaled, two, window=(4, 9)), coherence(one, two, window=(4, 9)), atol=2e-6
     )
-    plain, turned = (interferogram(image, two, looks=(5, 5)) for image in (one, scaled))
-    np.testing.assert_allclose(turned["coherence"], plain["coherence"], atol=2e-6)
-    angle = np.angle(factor)
-    both = [p["phase_cos"].values + 1j * p["phase_sin"].values for p in (plain, turned)]
-    np.testing.assert_allclose(both[1], both[0] * np.exp(1j * angle), atol=3e-6)
+    for each in (False, True):
+        plain, turned = (
+            interferogram(image, two, looks=(5, 5), every_pixel=each) for image in (one, scaled)
+        )
+        np.testing.assert_allclose(turned["coherence"], plain["coherence"], atol=2e-6)
+        angle = np.angle(factor)
+        both = [p["phase_cos"].values + 1j * p["phase_sin"].values for p in (plain, turned)]
+        held = plain["coherence"].values
+        np.testing.assert_allclose(held * both[1], held * both[0] * np.exp(1j * angle), atol=3e-6)
 
 
 def test_swapping_the_images_turns_the_phase_round() -> None:
@@ -225,10 +245,11 @@ def test_threads_change_nothing() -> None:
             coherence(one, two, window=(5, 20), threads=threads),
             coherence(one, two, window=(5, 20)),
         )
-        xr.testing.assert_identical(
-            interferogram(one, two, looks=(2, 5), threads=threads),
-            interferogram(one, two, looks=(2, 5)),
-        )
+        for each in (False, True):
+            xr.testing.assert_identical(
+                interferogram(one, two, looks=(2, 5), every_pixel=each, threads=threads),
+                interferogram(one, two, looks=(2, 5), every_pixel=each),
+            )
 
 
 def located(image: Complex, cell: tuple[float, float], crs: str = "EPSG:32645") -> xr.DataArray:
@@ -289,6 +310,43 @@ def test_bad_arguments_are_named(change: dict[str, object], message: str) -> Non
     given: dict[str, object] = {"primary": one, "secondary": two, "window": (3, 3), **change}
     with pytest.raises(LayerError, match=message):
         coherence(given.pop("primary"), given.pop("secondary"), **given)  # type: ignore[arg-type]
+
+
+def test_a_window_of_one_sample_is_refused_and_a_block_of_one_is_not() -> None:
+    blocks = interferogram(*pair((9, 9)), looks=(1, 1))
+    np.testing.assert_allclose(blocks["coherence"], 1, atol=1e-6)
+    with pytest.raises(LayerError, match=r"looks does not fit: \(1, 1\)"):
+        interferogram(*pair((9, 9)), looks=(1, 1), every_pixel=True)
+
+
+def test_speckle_with_the_coherence_and_phase_of_a_real_pair_gives_them_back() -> None:
+    names = ("8rlks_flat_eqa_cc.tif", "8rlks_eqa_unw.tif")
+    paths = [CROP / f"cropA_20180106-20180130_VV_{name}" for name in names]
+    if not CROP.exists():
+        pytest.skip("the real pair is not here: see data/README.md")
+    fields = []
+    for path in paths:
+        with rasterio.open(path) as source:
+            fields.append(source.read(1).astype(float))
+    true, phase = fields
+    known = (true != 0) & (phase != 0)
+    side = 12
+    fine = [np.kron(field, np.ones((side, side))) for field in (true, phase)]
+    one, other = speckle(fine[0].shape, 8), speckle(fine[0].shape, 9)
+    two = fine[0] * one + np.sqrt(1 - fine[0] ** 2) * other
+    two = (two * np.exp(-1j * fine[1])).astype(np.complex64)
+    two[np.kron(known, np.ones((side, side))) == 0] = 0
+    found = interferogram(one, two, looks=(side, side))
+    np.testing.assert_array_equal(np.isnan(found["phase"]), ~known)
+    # The spread of an estimate from L samples is near (1 - g^2) / sqrt(2 L), and of its
+    # phase sqrt(1 - g^2) / (g sqrt(2 L)) (Rodriguez and Martin 1992).
+    sure = known & (true > 0.4)
+    spread = 1 / np.sqrt(2 * side**2)
+    errors = (found["coherence"].values - true)[sure] / ((1 - true[sure] ** 2) * spread)
+    assert abs(errors.mean()) < 0.1 and errors.std() == pytest.approx(1, abs=0.05)
+    turned = np.angle(np.exp(1j * (found["phase"].values - phase)))[sure]
+    turned *= true[sure] / np.sqrt(1 - true[sure] ** 2) / spread
+    assert abs(turned.mean()) < 0.1 and turned.std() == pytest.approx(1, abs=0.05)
 
 
 def test_a_block_larger_than_the_image_is_refused() -> None:

@@ -204,16 +204,3 @@ def test_what_cannot_be_computed_is_refused(change, value):
         terrain(given_.pop("elevation"), given_.pop("cell"), **given_)
     assert caught.value.value is value or caught.value.value == value
     assert caught.value.rule
-
-
-def test_slope_against_xarray_spatial():
-    xrspatial = pytest.importorskip("xrspatial")
-    xarray = pytest.importorskip("xarray")
-    surface = relief((60, 70), 6)
-    y, x = -10.0 * np.arange(60), 10.0 * np.arange(70)
-    heights = xarray.DataArray(
-        surface, dims=("y", "x"), coords={"y": y, "x": x}, attrs={"res": (10.0, 10.0)}
-    )
-    theirs = xrspatial.slope(heights).values[1:-1, 1:-1]
-    ours = terrain(surface, 10.0, names=["slope"])["slope"][1:-1, 1:-1]
-    np.testing.assert_allclose(ours, theirs, atol=0.01)
