@@ -51,8 +51,17 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format cryonet dashboards tests
 
-bench: setup
-	@for f in tests/benchmarks/bench_*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done
+# The peers, xarray-spatial 0.10 in a folder of its own: it asks for a newer Python than it needs.
+PEERS := $(VENV)/peers
+$(PEERS): $(STAMP) tests/benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r tests/benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --upgrade --target $(PEERS) --no-deps \
+	  --ignore-requires-python xarray-spatial==0.10.20
+	@touch $(PEERS)
+
+bench: $(PEERS)
+	@for f in tests/benchmarks/bench_*.py; do \
+	  echo "== $$f"; PYTHONPATH=$(CURDIR)/$(PEERS) $(BIN)/python $$f || exit 1; done
 
 EVEREST ?= ../shared/data/everest_landsat7
 SEEDS ?= 0

@@ -27,9 +27,6 @@ from cryonet.layers.spec import Array, LayerSpec
 
 Bands = Mapping[str, Array]
 
-#: Pixels that one thread computes at a time.
-_STEP = 1 << 17
-
 _UNUSED = np.empty(0, np.float32)
 
 
@@ -84,7 +81,8 @@ def spectral_indices(
     def stretch(first: int, last: int) -> None:
         fill_indices(flat, first, last, outs)
 
-    in_bands(stretch, max(out.size for out in outs), _STEP, threads)
+    size = max(out.size for out in outs)
+    in_bands(stretch, size, max(1, -(-size // threads)), threads)
     return made
 
 

@@ -1,58 +1,48 @@
-"""Coherence and multilooking against OpenCV, SciPy and NumPy, in one run, taking turns.
+"""Coherence, phase and multilooking against OpenCV, SciPy and NumPy, one thread each.
 
-Run with ``python tests/benchmarks/bench_insar.py [SIDE] [ROUNDS]``. Each round times every
-program once on the same two images of speckle, in one thread and in memory; printed are
-medians over the rounds, and the medians of the ratios within a round. The peers do what one
-writes with their box filters: the cross product and two powers in single precision, and a
-mean of each. They know no missing samples, so cryonet is timed with and without. OpenCV is
-no requirement of the package; where it is not installed it is not compared.
+Run with ``python tests/benchmarks/bench_insar.py [SIDE] [ROUNDS]``. The peers do what one writes
+with their box filters: the cross product and two powers in single precision, and a mean of
+each; for the phase also its angle, cosine and sine, which we give too. They know no missing
+samples, so ours is timed with and without.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
+from pictures import speckle
 from scipy import ndimage
+from turns import FRESH, KEPT, Job, Tasks, installed, start
 
 from cryonet.layers.interferometry import coherence, interferogram
 
-WINDOWS = ((5, 20), (3, 3), (15, 60))
 LOOKS = (5, 20)
-Job = Callable[[], object]
 Mean = Callable[[np.ndarray], np.ndarray]
 
 
-def speckle(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two images with a coherence of 0.6."""
-    rng = np.random.default_rng(0)
-    one, other = (
-        (rng.standard_normal((side, side)) + 1j * rng.standard_normal((side, side)))
-        for _ in range(2)
-    )
-    return one.astype(np.complex64), (0.6 * one + 0.8 * other).astype(np.complex64)
-
-
-def with_holes(image: np.ndarray) -> np.ndarray:
-    """Return a copy in which a tenth of the samples is missing."""
-    holed = image.copy()
-    holed[np.random.default_rng(1).random(image.shape) < 0.1] = np.nan
-    return holed
-
-
-def through(mean: Mean, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Return the coherence by four means."""
+def means(mean: Mean, one: np.ndarray, two: np.ndarray) -> list[np.ndarray]:
+    """Return the means of the cross product's parts and of both powers."""
     cross = one * two.conj()
-    real, imag = mean(np.ascontiguousarray(cross.real)), mean(np.ascontiguousarray(cross.imag))
-    powers = [mean(z.real * z.real + z.imag * z.imag) for z in (one, two)]
-    return np.sqrt((real * real + imag * imag) / (powers[0] * powers[1]))
+    parts = [np.ascontiguousarray(part) for part in (cross.real, cross.imag)]
+    return [mean(part) for part in parts] + [
+        mean(z.real * z.real + z.imag * z.imag) for z in (one, two)
+    ]
 
 
-def box_filter(window: tuple[int, int]) -> Mean | None:
-    if importlib.util.find_spec("cv2") is None:
+def only_coherence(mean: Mean, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    real, imag, p, q = means(mean, one, two)
+    return np.sqrt((real * real + imag * imag) / (p * q))
+
+
+def and_phase(mean: Mean, one: np.ndarray, two: np.ndarray) -> list[np.ndarray]:
+    real, imag, p, q = means(mean, one, two)
+    size = np.sqrt(real * real + imag * imag)
+    return [size / np.sqrt(p * q), np.arctan2(imag, real), real / size, imag / size]
+
+
+def opencv(window: tuple[int, int]) -> Mean | None:
+    if not installed("cv2"):
         return None
     import cv2
 
@@ -60,7 +50,7 @@ def box_filter(window: tuple[int, int]) -> Mean | None:
     return lambda z: cv2.boxFilter(z, -1, window[::-1], borderType=cv2.BORDER_REFLECT)
 
 
-def blocks(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def blocks(one: np.ndarray, two: np.ndarray) -> list[np.ndarray]:
     """Return coherence and phase of blocks by reshaping, as NumPy users do."""
     rows, cols = one.shape[0] // LOOKS[0], one.shape[1] // LOOKS[1]
 
@@ -69,66 +59,45 @@ def blocks(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return cut.reshape(rows, LOOKS[0], cols, LOOKS[1]).mean((1, 3))
 
     cross = mean(one * two.conj())
-    powers = [mean(z.real * z.real + z.imag * z.imag) for z in (one, two)]
-    return np.abs(cross) / np.sqrt(powers[0] * powers[1]), np.angle(cross)
+    p, q = (mean(z.real * z.real + z.imag * z.imag) for z in (one, two))
+    size = np.abs(cross)
+    return [size / np.sqrt(p * q), np.angle(cross), cross.real / size, cross.imag / size]
 
 
-def seconds(jobs: dict[str, Job], rounds: int) -> dict[str, np.ndarray]:
-    """Return the times of each job, one a round, after a round that is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(rounds + 1):
-        for name, job in jobs.items():
-            begin = time.perf_counter()
-            job()
-            if turn:
-                times[name].append(time.perf_counter() - begin)
-    return {name: np.array(values) for name, values in times.items()}
-
-
-def report(title: str, jobs: dict[str, Job], size: int, rounds: int) -> None:
-    found = seconds(jobs, rounds)
-    speeds = ", ".join(f"{k} {size / np.median(v) / 1e6:.1f}" for k, v in found.items())
-    ratios = "; ".join(
-        f"{np.median(times / found['cryonet']):.1f} x {name}"
-        for name, times in found.items()
-        if not name.startswith("cryonet")
-    )
-    print(f"{title:18s} {speeds}; cryonet is {ratios}")
-
-
-def main(side: int, rounds: int) -> None:
+def tasks(side: int) -> Tasks:
     one, two = speckle(side)
-    holed = with_holes(one)
-    if box_filter((1, 1)) is None:
-        print("OpenCV is not installed: not compared")
-    print(f"speckle {side} x {side}, {rounds} rounds, one thread, Mpx/s (medians)")
-    for window in WINDOWS:
-        jobs: dict[str, Job] = {
-            "cryonet": lambda w=window: coherence(one, two, window=w),
-            "cryonet, holes": lambda w=window: coherence(holed, two, window=w),
-            "scipy": lambda w=window: through(lambda z: ndimage.uniform_filter(z, w), one, two),
-        }
-        opencv = box_filter(window)
-        if opencv is not None:
-            jobs["opencv"] = lambda mean=opencv: through(mean, one, two)
-        margin = tuple(slice(n, -n) for n in window)
-        for name in ("scipy", "opencv"):
-            if name in jobs:
-                np.testing.assert_allclose(
-                    np.asarray(jobs["cryonet"]())[margin], jobs[name]()[margin], atol=1e-5
-                )
-        report(f"window {window[0]} x {window[1]}", jobs, one.size, rounds)
-    looks: dict[str, Job] = {
-        "cryonet": lambda: interferogram(one, two, looks=LOOKS),
-        "cryonet, holes": lambda: interferogram(holed, two, looks=LOOKS),
-        "numpy": lambda: blocks(one, two),
-    }
+    holed, pixels = one.copy(), float(side * side)
+    holed[np.random.default_rng(1).random(one.shape) < 0.1] = np.nan
+    scipy, box = (lambda z: ndimage.uniform_filter(z, LOOKS)), opencv(LOOKS)
+    window = (slice(LOOKS[0], -LOOKS[0]), slice(LOOKS[1], -LOOKS[1]))
+    ours = coherence(one, two, window=LOOKS).values[window]
+    np.testing.assert_allclose(ours, only_coherence(scipy, one, two)[window], atol=1e-5)
     np.testing.assert_allclose(
         interferogram(one, two, looks=LOOKS)["coherence"], blocks(one, two)[0], atol=1e-5
     )
-    report(f"looks {LOOKS[0]} x {LOOKS[1]}", looks, one.size, rounds)
+
+    def by(what: Callable[..., object], mean: Mean | None) -> tuple[Job | None, float]:
+        return (None if mean is None else lambda: what(mean, one, two)), pixels
+
+    return {
+        "coherence, window 5 x 20": {
+            "cryonet": (lambda: coherence(one, two, window=LOOKS), pixels),
+            "cryonet, with holes": (lambda: coherence(holed, two, window=LOOKS), pixels),
+            "scipy": by(only_coherence, scipy),
+            "opencv": by(only_coherence, box),
+        },
+        "coherence and phase, window 5 x 20": {
+            "cryonet": (lambda: interferogram(one, two, looks=LOOKS, every_pixel=True), pixels),
+            "scipy": by(and_phase, scipy),
+            "opencv": by(and_phase, box),
+        },
+        "coherence and phase, 5 x 20 looks": {
+            "cryonet": (lambda: interferogram(one, two, looks=LOOKS), pixels),
+            "cryonet, with holes": (lambda: interferogram(holed, two, looks=LOOKS), pixels),
+            "numpy reshape": (lambda: blocks(one, two), pixels),
+        },
+    }
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:3]]
-    main(*(given + [1024, 9][len(given) :]))
+    start(tasks, (2048,), 7, states=(FRESH, KEPT))

@@ -15,9 +15,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-RESULTS = Path(__file__).with_name("results.json")
+from turns import keep
+
 PATTERN = 1024
 
 
@@ -73,7 +73,6 @@ def main() -> None:
         print(json.dumps(sweep(int(sys.argv[1]))))
         return
     sides = [int(side) for side in sys.argv[1:]] or [2048, 4096, 10980]
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for side in sides:
         run = subprocess.run(
             [sys.executable, __file__, str(side)],
@@ -88,8 +87,7 @@ def main() -> None:
             f"{side}²: {found['layers']} layers, {found['seconds']} s, {speed:.2f} Mpx/s, "
             f"peak {found['peak GB']} GB"
         )
-        kept[f"full stack streamed, {side}²"] = found
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+        keep(f"full stack streamed, {side}²", found)
 
 
 if __name__ == "__main__":
