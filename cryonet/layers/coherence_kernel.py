@@ -1,4 +1,4 @@
-"""Compiled sums over windows and blocks of two complex images.
+"""Compiled sums over windows of two complex images.
 
 Complex rows arrive as flat float32 rows (real, imaginary, real …) and leave as one flat row
 of segments, each as long as the image row: real and imaginary part of s1 conj(s2), both
@@ -13,18 +13,18 @@ leaves, a bright target leaves no rounding error behind it: float32 is enough he
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from cryonet.layers.terrain_kernel import SERIES, series_of_arctangent
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 #: Amplitudes beyond these are no samples: zero and NaN, and what float32 cannot square.
-_DIM, _BRIGHT = np.float32(1e-16), np.float32(1e16)
+DIM, BRIGHT = np.float32(1e-16), np.float32(1e16)
 
 #: float32 rounds pi upwards: this is the largest number below it.
 _PI = np.nextafter(np.float32(np.pi), _ZERO)
@@ -33,9 +33,6 @@ _HALF, _QUARTER = np.float32(np.pi), np.float32(np.pi / 2)
 
 #: Columns that are worked on at once, so that the sums stay in the fastest cache.
 WIDE = 344
-
-#: Rows that are added up in single precision.
-_FEW = 16
 
 _compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
@@ -60,7 +57,7 @@ def _powers(first: Any, second: Any, one: Any, two: Any) -> None:
 
 @_compiled
 def _mark(one: Any, two: Any, known: Any) -> None:
-    low, high = _DIM * _DIM, _BRIGHT * _BRIGHT
+    low, high = DIM * DIM, BRIGHT * BRIGHT
     for j in range(known.size):
         p, q = one[j], two[j]
         known[j] = _ONE if (p > low) & (q > low) & (p < high) & (q < high) else _ZERO
@@ -74,7 +71,7 @@ def _mask(known: Any, values: Any) -> None:
 
 @_compiled
 def _all_known(one: Any, two: Any) -> bool:
-    low, high, missing = _DIM * _DIM, _BRIGHT * _BRIGHT, False
+    low, high, missing = DIM * DIM, BRIGHT * BRIGHT, False
     for j in range(one.size):
         p, q = one[j], two[j]
         missing |= not ((p > low) & (q > low) & (p < high) & (q < high))
@@ -172,17 +169,22 @@ def _normalise(above: Any, below: Any, w: int, out: Any) -> None:
         out[j] = np.sqrt(min(square, _ONE))
 
 
+@register_jitable
+def turn(real: Any, imag: Any) -> Any:
+    """Return the angle of a complex number as float32, within 2e-7 and below pi."""
+    across, up = abs(real), abs(imag)
+    t = np.float32(min(across, up) / max(across, up))
+    angle = series_of_arctangent(t, t * t, _SERIES)
+    angle = _QUARTER - angle if up > across else angle
+    angle = min(_HALF - angle if real < _ZERO else angle, _PI)
+    return angle if imag >= _ZERO else -angle
+
+
 @_compiled
 def _angles(above: Any, below: Any, w: int, out: Any) -> None:
     a, b, e, f = above[:w], above[w : 2 * w], below[:w], below[w : 2 * w]
     for j in range(out.size):
-        real, imag = a[j] + e[j], b[j] + f[j]
-        across, up = abs(real), abs(imag)
-        t = min(across, up) / max(across, up)
-        angle = series_of_arctangent(t, t * t, _SERIES)
-        angle = _QUARTER - angle if up > across else angle
-        angle = _HALF - angle if real < _ZERO else angle
-        out[j] = min(angle, _PI) if imag >= _ZERO else -min(angle, _PI)
+        out[j] = turn(a[j] + e[j], b[j] + f[j])
 
 
 @_compiled
@@ -262,7 +264,6 @@ def window_rows(
     one, two = np.zeros(2 * w, np.float32), np.zeros(2 * w, np.float32)
     for left in range(-back, width - back, WIDE):
         start, stop = max(left, 0), min(left + w, width)
-        block[:rows] = _ZERO
         for k in range(last - first + rows - 1):
             slot, row = k % rows, first - up + k
             if slot == 0:
@@ -293,95 +294,3 @@ def window_rows(
                             counts = above[4 * w :], prefix[4 * w :]
                             _drop_empty(*counts, tall, left, cols, width, out[at, here])
     return True
-
-
-@_compiled
-def _add_cross(first: Any, second: Any, real: Any, imag: Any) -> None:
-    for j in range(real.size):
-        a, b, c, d = first[2 * j], first[2 * j + 1], second[2 * j], second[2 * j + 1]
-        real[j] += a * c + b * d
-        imag[j] += b * c - a * d
-
-
-@_compiled
-def _add_powers(first: Any, second: Any, one: Any, two: Any) -> bool:
-    low, high, missing = _DIM * _DIM, _BRIGHT * _BRIGHT, False
-    for j in range(one.size):
-        a, b, c, d = first[2 * j], first[2 * j + 1], second[2 * j], second[2 * j + 1]
-        p, q = a * a + b * b, c * c + d * d
-        one[j] += p
-        two[j] += q
-        missing |= not ((p > low) & (q > low) & (p < high) & (q < high))
-    return not missing
-
-
-@_compiled
-def _add_rows(primary: Any, secondary: Any, first: int, last: int, out: Any) -> bool:
-    """Fill the first four segments of `out` with sums over rows, or return False for holes."""
-    w = out.size // 5
-    out[: 4 * w] = _ZERO
-    for row in range(first, last):
-        one, two = primary[row][: 2 * w], secondary[row][: 2 * w]
-        _add_cross(one, two, out[:w], out[w : 2 * w])
-        if not _add_powers(one, two, out[2 * w : 3 * w], out[3 * w : 4 * w]):
-            return False
-    return True
-
-
-@_compiled
-def _accumulate(line: Any, total: Any) -> None:
-    for i in range(line.size):
-        total[i] += line[i]
-
-
-@_compiled
-def _close_block(total: Any, width: int, j: int, looks: tuple[int, int], out: Any) -> None:
-    rows, cols = looks
-    real = imag = one = two = known = 0.0
-    for i in range(j * cols, (j + 1) * cols):
-        real, imag = real + total[i], imag + total[width + i]
-        one, two = one + total[2 * width + i], two + total[3 * width + i]
-        known += total[4 * width + i]
-    size = math.sqrt(real * real + imag * imag)
-    if 2 * known < rows * cols or size == 0.0:
-        out[:] = np.nan
-        return
-    out[0] = min(size / math.sqrt(one) / math.sqrt(two), 1.0)
-    out[1] = min(max(np.float32(math.atan2(imag, real)), -_PI), _PI)
-    out[2], out[3] = real / size, imag / size
-
-
-@_compiled
-def block_rows(
-    primary: Any, secondary: Any, looks: tuple[int, int], first: int, last: int, out: Any
-) -> None:
-    """Fill rows `first` to `last` (not included) of a multilooked interferogram.
-
-    Parameters
-    ----------
-    primary, secondary
-        Flat rows ``(y, 2 x)`` float32.
-    looks
-        Rows and columns of a block.
-    first, last
-        Rows of blocks.
-    out
-        ``(4, y, x)`` float32: coherence, wrapped phase, its cosine and its sine.
-    """
-    rows, cols = looks
-    width = out.shape[2] * cols
-    line, total = np.zeros(5 * width, np.float32), np.zeros(5 * width)
-    for block in range(first, last):
-        top, bottom = block * rows, (block + 1) * rows
-        total[:] = 0.0
-        # Few rows lose no digit that counts in single precision, and most have no hole.
-        if rows <= _FEW and _add_rows(primary, secondary, top, bottom, line):
-            _accumulate(line[: 4 * width], total)
-            total[4 * width :] = rows
-        else:
-            for row in range(top, bottom):
-                products(primary[row][: 2 * width], secondary[row][: 2 * width], line)
-                blank(line, width)
-                _accumulate(line, total)
-        for j in range(out.shape[2]):
-            _close_block(total, width, j, looks, out[:, block, j])

@@ -37,7 +37,8 @@ from odc.geo.xr import wrap_xr
 from cryonet.errors import LayerError
 from cryonet.grid import check_same_grid, pixel_areas
 from cryonet.layers.bands import in_bands
-from cryonet.layers.coherence_kernel import block_rows, window_rows
+from cryonet.layers.coherence_kernel import window_rows
+from cryonet.layers.multilook_kernel import block_rows
 from cryonet.layers.spec import Array
 
 Complex = NDArray[np.complex64]

@@ -61,7 +61,7 @@ class PcaFit(BaseModel):
 
 
 #: Pixels that are worked on at once: they stay in the processor's cache.
-_SPAN = 4096
+_SPAN = 16384
 
 
 class Covariance:

@@ -100,4 +100,4 @@ def tasks(side: int) -> Tasks:
 
 
 if __name__ == "__main__":
-    start(tasks, (1024, 4096), 7, threads=2, states=(FRESH, KEPT))
+    start(tasks, (1000, 4000), 7, threads=2, states=(FRESH, KEPT))

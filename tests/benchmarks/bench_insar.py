@@ -100,4 +100,4 @@ def tasks(side: int) -> Tasks:
 
 
 if __name__ == "__main__":
-    start(tasks, (2048,), 7, states=(FRESH, KEPT))
+    start(tasks, (2000,), 7, states=(FRESH, KEPT))

@@ -51,4 +51,4 @@ def tasks(side: int) -> Tasks:
 
 
 if __name__ == "__main__":
-    start(tasks, (1024,), 7)
+    start(tasks, (1000,), 7)

@@ -109,4 +109,4 @@ def tasks(side: int) -> Tasks:
 
 
 if __name__ == "__main__":
-    start(tasks, (2048,), 5, states=(FRESH, KEPT))
+    start(tasks, (2000,), 5, states=(FRESH, KEPT))

@@ -87,4 +87,4 @@ def tasks(side: int) -> Tasks:
 
 
 if __name__ == "__main__":
-    start(tasks, (1024,), 5)
+    start(tasks, (1000,), 5)

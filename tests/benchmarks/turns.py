@@ -3,7 +3,8 @@
 Every task is one piece of work that several programs can do, ours under the name "cryonet".
 Each round runs each of them once, and what is compared is the ratio within a round: so a
 machine that is busy for a while slows all of them. A program whose package is not installed
-is named and left out.
+is named and left out. Sides are no powers of two, as those of scenes are not: with those the
+rows of an image crowd into the same places of the processor's cache.
 
 Fresh memory can take the system longer to hand out than a layer takes to compute. Where
 that matters a benchmark runs twice, in processes of their own: with "fresh memory", as the

@@ -225,6 +225,37 @@ def test_an_image_is_coherent_with_itself() -> None:
     assert float(coherence(one, one, window=(5, 5)).max()) <= 1.0
 
 
+@pytest.mark.parametrize("every_pixel", [False, True])
+def test_bright_images_and_half_a_turn_stay_in_range(every_pixel: bool) -> None:
+    # float32 rounds pi upwards, and cannot hold the square of such a sum.
+    one = 1e14 * speckle((30, 40), 0)
+    found = interferogram(one, -one, looks=(5, 5), every_pixel=every_pixel)
+    np.testing.assert_allclose(np.abs(found["phase"]), np.pi, atol=1e-6)
+    assert np.abs(found["phase"].values.astype(float)).max() <= np.pi
+    np.testing.assert_allclose(found["phase_cos"], -1, atol=1e-6)
+    np.testing.assert_allclose(found["phase_sin"], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("every_pixel", [False, True])
+def test_samples_that_cancel_have_no_coherence_and_no_phase(every_pixel: bool) -> None:
+    one = np.ones((2, 2), np.complex64)
+    two = one * np.array([[1, -1], [1, -1]], np.complex64)
+    found = interferogram(one, two, looks=(2, 2), every_pixel=every_pixel)
+    assert float(found["coherence"][-1, -1]) == 0
+    for name in ("phase", "phase_cos", "phase_sin"):
+        assert np.isnan(found[name][-1, -1])
+
+
+def test_many_rows_of_a_block_lose_no_small_samples() -> None:
+    one = np.ones((1000, 3), np.complex64)
+    one[0] = 5000
+    two = -one
+    two[0] = 5000
+    expected = (5000**2 - 999) / (5000**2 + 999)
+    found = interferogram(one, two, looks=(1000, 1))["coherence"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_a_bright_target_leaves_nothing_behind() -> None:
     # Running sums that subtract what leaves them would keep its rounding error.
     one, two = pair((120, 500))

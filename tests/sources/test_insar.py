@@ -397,3 +397,15 @@ def test_cslc_files_that_make_no_pair_are_refused(cslc: MakeProduct, tmp_path: P
         read_insar([one, two])
     with pytest.raises(SceneError, match="does not exist"):
         read_insar([one, tmp_path / "none.h5"])
+
+
+def test_pixels_that_lie_in_another_file_are_not_read(cslc: MakeProduct, tmp_path: Path) -> None:
+    pair = [cslc("2022-12-28"), cslc("2023-01-09")]
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(12 * 20 * 8))
+    with h5py.File(pair[1], "a") as file:
+        del file["/data/VV"]
+        stored = [(str(secret), 0, secret.stat().st_size)]
+        file.create_dataset("/data/VV", (12, 20), np.complex64, external=stored)
+    with pytest.raises(SceneError, match="holds no image"):
+        read_insar(pair)
