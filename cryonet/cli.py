@@ -13,6 +13,7 @@ from cryonet import __version__, workflows
 from cryonet.config import EXAMPLE, load_config
 from cryonet.console import ConsoleProgress, confusion_table, score_table
 from cryonet.errors import CryonetError
+from cryonet.insar_scene import LOOKS, add_insar
 from cryonet.layers import LAYERS, layers_table
 from cryonet.progress import Cancelled
 from cryonet.scene_info import describe, scene_tables
@@ -122,6 +123,24 @@ def scene_import(
             progress=progress,
         )
     _show_scene(path)
+
+
+@scene_app.command("add-insar")
+def scene_add_insar(
+    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
+    products: Annotated[
+        list[Path],
+        typer.Argument(help="HyP3 folders or zips, *_cc.tif and *_unw.tif, or two OPERA CSLC."),
+    ],
+    looks: Annotated[
+        tuple[int, int], typer.Option(help="Rows and columns of a pixel made of OPERA's images.")
+    ] = LOOKS,
+    overwrite: Overwrite = False,
+) -> None:
+    """Add coherence and phase of one pair of radar images to a scene."""
+    with ConsoleProgress("add-insar") as progress:
+        add_insar(scene, products, looks=looks, overwrite=overwrite, progress=progress)
+    _show_scene(scene)
 
 
 @scene_app.command("info")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +19,8 @@ from cryonet.atomic import check_replaceable, whole_folder
 from cryonet.classes import CLASSES, NODATA
 from cryonet.cog import Band, origin_tags, write_cog
 from cryonet.errors import SceneError
-from cryonet.grid import footprint, geobox_of
-from cryonet.scene import ITEM_NAME, VARIABLES, check_scene
+from cryonet.grid import check_same_grid, footprint, geobox_of
+from cryonet.scene import ITEM_NAME, VARIABLES, check_scene, open_scene, read_item
 
 RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -72,6 +73,58 @@ def write_scene(
     return target
 
 
+def add_to_scene(
+    path: str | Path, added: xr.Dataset, *, properties: Mapping[str, Any], overwrite: bool = False
+) -> Path:
+    """Write further variables, whole assets of them, beside those of a scene on disk.
+
+    The other files are copied as they are, byte by byte, and the folder is replaced at the
+    end: it holds the old scene or the new one.
+
+    Parameters
+    ----------
+    added
+        On the scene's grid.
+    properties
+        Merged into the item's; lists are added to lists.
+    overwrite
+        Replace assets that the scene has already.
+
+    Raises
+    ------
+    SceneError
+        If there is no scene, it has such an asset already, or the disk refuses.
+    GridError
+        If the grids differ.
+    """
+    target = Path(path).absolute()
+    item = read_item(target)
+    check_same_grid(geobox_of(open_scene(target)), geobox_of(added), what="the scene")
+    assets = _assets(added)
+    there = [asset for asset in assets if asset in item["assets"]]
+    if there and not overwrite:
+        rule = "Allow overwriting to replace it."
+        raise SceneError("the scene has it already", ", ".join(there), rule)
+    for key, value in properties.items():
+        plain = _plain(key, value)
+        before = item["properties"].get(key)
+        item["properties"][key] = before + plain if isinstance(before, list) else plain
+    with whole_folder(target, error=SceneError) as work:
+        for file in target.iterdir():
+            if file.is_file() and file.name not in [f"{asset}.tif" for asset in assets]:
+                shutil.copy2(file, work / file.name)
+        for asset, names in assets.items():
+            file = work / f"{asset}.tif"
+            described = _write_measures(added, names, Storage(), file)
+            item["assets"][asset] = _asset(file, described).to_dict()
+        (work / ITEM_NAME).write_text(_json(item), encoding="utf-8")
+    return target
+
+
+def _json(item: Mapping[str, Any]) -> str:
+    return json.dumps(item, indent=2, allow_nan=False) + "\n"
+
+
 def _fill(
     work: Path,
     scene: xr.Dataset,
@@ -87,8 +140,8 @@ def _fill(
         else:
             described = _write_measures(scene, names, storage.get(asset, Storage()), file)
         item.add_asset(asset, _asset(file, described))
-    text = json.dumps(item.to_dict(include_self_link=False), indent=2, allow_nan=False)
-    (work / ITEM_NAME).write_text(text + "\n", encoding="utf-8")
+    text = _json(item.to_dict(include_self_link=False))
+    (work / ITEM_NAME).write_text(text, encoding="utf-8")
 
 
 def check_target(path: str | Path, *, overwrite: bool = False) -> Path:

@@ -24,6 +24,9 @@ _NAMES: Mapping[Kind, re.Pattern[str]] = {
 
 _CORR = "_corr.tif"
 
+#: How the name of GAMMA's map of layover and shadow ends; not every product has one.
+LAYOVER_SHADOW = "_ls_map.tif"
+
 #: A parameter file is a page; longer ones are something else.
 _LONGEST = 2**16
 
@@ -37,6 +40,7 @@ def read_hyp3(folder: Path) -> InsarProduct:
     """Return the one interferogram in `folder`.
 
     The wrapped phase is taken where there is one, else the unwrapped phase is wrapped.
+    Layover and shadow are left out where the product maps them.
 
     Raises
     ------
@@ -51,6 +55,7 @@ def read_hyp3(folder: Path) -> InsarProduct:
     if phase is None:
         rule = f"A product has {phases[0].name} or {phases[1].name}."
         raise SceneError("the product has no phase", folder.name, rule)
+    mask = folder / f"{stem}{LAYOVER_SHADOW}"
     text = folder / f"{stem}.txt"
     parameters = read_parameters(text)
     looks = _count(parameters, "Range looks", text) * _count(parameters, "Azimuth looks", text)
@@ -60,7 +65,7 @@ def read_hyp3(folder: Path) -> InsarProduct:
         primary_date=_day(parameters, "Reference Granule", text),
         secondary_date=_day(parameters, "Secondary Granule", text),
         wavelength=_wavelength(parameters, text),
-        **read_rasters(folder / f"{stem}{_CORR}", phase),
+        **read_rasters(folder / f"{stem}{_CORR}", phase, mask if mask.is_file() else None),
     )
 
 

@@ -5,7 +5,8 @@ HyP3 INSAR_GAMMA and      a folder, or its zip, with ``*_corr.tif``, a
 INSAR_ISCE_BURST          ``*_wrapped_phase.tif`` or ``*_unw_phase.tif``, and the
                           product's own ``.txt``
 GAMMA pair                ``*_cc.tif`` and ``*_unw.tif``
-OPERA CSLC pair           two HDF5 files of one burst
+OPERA CSLC pair           two HDF5 files of one burst, and its static layers if the mask
+                          of layover and shadow is to count
 ========================  ==============================================================
 """
 
@@ -21,7 +22,7 @@ from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 
 from cryonet.errors import SceneError
-from cryonet.sources.hyp3 import is_hyp3, read_hyp3
+from cryonet.sources.hyp3 import LAYOVER_SHADOW, is_hyp3, read_hyp3
 from cryonet.sources.insar_product import InsarProduct, read_rasters
 from cryonet.sources.opera import read_cslc_pair
 
@@ -29,7 +30,9 @@ _CC, _UNW = "_cc.tif", "_unw.tif"
 _HDF5 = (".h5", ".hdf5")
 
 #: Of a zip only these are unpacked, and no more than this.
-_WANTED = ("_corr.tif", "_wrapped_phase.tif", "_unw_phase.tif", ".txt", _CC, _UNW)
+_WANTED = (
+    "_corr.tif", "_wrapped_phase.tif", "_unw_phase.tif", LAYOVER_SHADOW, ".txt", _CC, _UNW
+)  # fmt: skip
 _MOST_BYTES, _MOST_MEMBERS = 8 * 2**30, 1000
 
 
@@ -39,8 +42,8 @@ def read_insar(path: str | Path | Sequence[str | Path]) -> InsarProduct:
     Parameters
     ----------
     path
-        A folder or zip that holds one product, or two files: ``*_cc.tif`` and
-        ``*_unw.tif``, or two OPERA CSLC files.
+        A folder or zip that holds one product, or its files: ``*_cc.tif`` and
+        ``*_unw.tif``, or two OPERA CSLC files and their static layers.
 
     Raises
     ------
@@ -64,6 +67,22 @@ def read_insar(path: str | Path | Sequence[str | Path]) -> InsarProduct:
         return _from_folder(Path(folder), shown=where.name)
 
 
+def read_products(paths: Sequence[str | Path]) -> list[InsarProduct]:
+    """Return the products at `paths`: folders and zips, and the files of one further pair.
+
+    Raises
+    ------
+    SceneError
+        As `read_insar`, or if nothing is given.
+    """
+    if not paths:
+        raise SceneError("there is no product", "none", "Give a folder, a zip, or two files.")
+    loose = (_CC, _UNW, *_HDF5)
+    files = [path for path in paths if Path(path).is_file() and str(path).endswith(loose)]
+    found = [read_insar(path) for path in paths if path not in files]
+    return [*found, read_insar(files)] if files else found
+
+
 def _from_folder(folder: Path, *, shown: str | None = None) -> InsarProduct:
     shown = shown or folder.name
     files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -73,7 +92,7 @@ def _from_folder(folder: Path, *, shown: str | None = None) -> InsarProduct:
     if any(name.endswith((_CC, _UNW)) for name in names):
         return _gamma_pair([path for path in files if path.name.endswith((_CC, _UNW))], shown)
     images = [path for path in files if path.suffix in _HDF5]
-    if len(images) == 2:
+    if len(images) in (2, 3):
         return read_cslc_pair(images)
     if images:
         names = [path.name for path in images]
@@ -84,7 +103,7 @@ def _from_folder(folder: Path, *, shown: str | None = None) -> InsarProduct:
 
 def _from_files(paths: list[Path]) -> InsarProduct:
     shown = ", ".join(path.name for path in paths)
-    if len(paths) == 2 and all(path.suffix in _HDF5 for path in paths):
+    if len(paths) in (2, 3) and all(path.suffix in _HDF5 for path in paths):
         return read_cslc_pair(paths)
     if paths and all(path.name.endswith((_CC, _UNW)) for path in paths):
         return _gamma_pair(paths, shown)

@@ -28,6 +28,10 @@ Kind = Literal["hyp3_gamma", "hyp3_isce_burst", "gamma_pair", "opera_cslc_pair"]
 SENTINEL1 = 299_792_458 / 5.405e9
 
 
+#: GAMMA's codes of layover and shadow, added up.
+_HIDDEN = 2 | 4 | 8 | 16
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InsarProduct:
     """An interferogram, or the pair of images that one can be made of.
@@ -57,6 +61,9 @@ class InsarProduct:
         Names of the files read.
     wrapped
         Whether an unwrapped phase was wrapped: only the number of turns is lost by it.
+    hidden
+        Pixels left out because the product's own mask says layover or shadow; None if it
+        has no mask.
     """
 
     kind: Kind
@@ -72,6 +79,7 @@ class InsarProduct:
     primary: Complex | None = None
     secondary: Complex | None = None
     wrapped: bool = False
+    hidden: int | None = None
 
     def images(self) -> tuple[xr.DataArray, xr.DataArray]:
         """Return primary and secondary with their grid.
@@ -112,8 +120,11 @@ def native_resolution(grid: GeoBox) -> float:
     return round(math.sqrt(float(areas[len(areas) // 2, 0]) * 1e6), 3)
 
 
-def read_rasters(coherence: Path, phase: Path) -> dict[str, Any]:
+def read_rasters(coherence: Path, phase: Path, mask: Path | None = None) -> dict[str, Any]:
     """Return what an `InsarProduct` holds of a raster of coherence and one of phase.
+
+    `mask` holds GAMMA's layover-shadow codes, which are summed: 1 tested, 2 and 4 layover,
+    8 and 16 shadow.
 
     Zero means missing in both, whether or not the files say so: neither GAMMA nor ISCE
     estimates a zero, they leave it where there is nothing. The one pixel lost is the
@@ -122,16 +133,24 @@ def read_rasters(coherence: Path, phase: Path) -> dict[str, Any]:
     Raises
     ------
     SceneError
-        If a file cannot be used, or the two lie on different grids.
+        If a file cannot be used, or they lie on different grids.
     """
-    bands = [open_band(path) for path in (coherence, phase)]
-    try:
-        check_same_grid(bands[0].grid, bands[1].grid, what="coherence and phase")
-    except GridError as error:
-        names = f"{coherence.name} and {phase.name}: {error.value}"
-        raise SceneError(error.what, names, "Give the files of one product.") from error
+    paths = [coherence, phase, *([mask] if mask else [])]
+    bands = [open_band(path) for path in paths]
+    for part, path, band in zip(("phase", "mask"), paths[1:], bands[1:], strict=False):
+        try:
+            check_same_grid(bands[0].grid, band.grid, what=f"coherence and {part}")
+        except GridError as error:
+            names = f"{coherence.name} and {path.name}: {error.value}"
+            raise SceneError(error.what, names, "Give the files of one product.") from error
     known = check_coherence(_numbers(bands[0]), file=coherence.name)
     turned, wrapped = wrap_phase(_numbers(bands[1]))
+    hidden = None
+    if mask:
+        codes = np.nan_to_num(_numbers(bands[2])).astype(np.int64)
+        dark = (codes & _HIDDEN) != 0
+        hidden = int((dark & np.isfinite(known)).sum())
+        known[dark] = turned[dark] = np.nan
     if not np.isfinite(known).any():
         raise SceneError("no pixel has a coherence", coherence.name, "Give a whole product.")
     return {
@@ -140,7 +159,8 @@ def read_rasters(coherence: Path, phase: Path) -> dict[str, Any]:
         "coherence": known,
         "phase": turned,
         "wrapped": wrapped,
-        "files": (coherence.name, phase.name),
+        "hidden": hidden,
+        "files": tuple(path.name for path in paths),
     }
 
 

@@ -22,6 +22,7 @@ from cryonet.sources.insar_product import SENTINEL1, InsarProduct, native_resolu
 #: Where the image lies for each polarisation that is read.
 _IMAGES = ("/data/VV", "/data/HH")
 
+_MASK = "/data/layover_shadow_mask"
 _TIME = "/identification/zero_doppler_start_time"
 _WAVELENGTH = "/metadata/processing_information/input_burst_metadata/wavelength"
 
@@ -29,13 +30,21 @@ _WAVELENGTH = "/metadata/processing_information/input_burst_metadata/wavelength"
 def read_cslc_pair(paths: Sequence[Path]) -> InsarProduct:
     """Return two images of one burst, the older one as the primary.
 
+    A third file may hold the static layers of the burst: samples in layover or shadow, where
+    its mask is not 0, are then set to the fill value 0 in both images.
+
     Raises
     ------
     SceneError
-        If a file is not a CSLC, the two are of different polarisation or grids, or one
-        of them cannot tell its date while the other can.
+        If a file is not a CSLC, the images are not two, or of different polarisation or
+        grids, or one of them cannot tell its date while the other can.
     """
-    found = [_read(path) for path in paths]
+    read = [_read(path) for path in paths]
+    found = [part for part in read if "image" in part]
+    masks = [part for part in read if "mask" in part]
+    if len(found) != 2:
+        names = ", ".join(path.name for path in paths)
+        raise SceneError("a pair of images is needed", names, "Give two images of one burst.")
     days = [image["day"] for image in found]
     if (days[0] is None) != (days[1] is None):
         names = ", ".join(path.name for path in paths)
@@ -51,6 +60,7 @@ def read_cslc_pair(paths: Sequence[Path]) -> InsarProduct:
     except GridError as error:
         names = f"{one['file']} and {two['file']}: {error.value}"
         raise SceneError(error.what, names, "Give two images of one burst.") from error
+    hidden = _hide(one, two, masks[0]) if masks else None
     return InsarProduct(
         kind="opera_cslc_pair",
         grid=one["grid"],
@@ -59,10 +69,24 @@ def read_cslc_pair(paths: Sequence[Path]) -> InsarProduct:
         primary_date=one["day"],
         secondary_date=two["day"],
         wavelength=one["wavelength"],
-        files=(one["file"], two["file"]),
+        files=tuple(part["file"] for part in (one, two, *masks)),
+        hidden=hidden,
         primary=one["image"],
         secondary=two["image"],
     )
+
+
+def _hide(one: dict[str, Any], two: dict[str, Any], mask: dict[str, Any]) -> int:
+    """Set samples in layover or shadow to the fill value, and return how many there were."""
+    try:
+        check_same_grid(one["grid"], mask["grid"], what="the images and their mask")
+    except GridError as error:
+        names = f"{one['file']} and {mask['file']}: {error.value}"
+        raise SceneError(error.what, names, "Give the static layers of this burst.") from error
+    dark = mask["mask"] != 0
+    known = np.isfinite(one["image"]) & (one["image"] != 0)
+    one["image"][dark] = two["image"][dark] = 0
+    return int((dark & known).sum())
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -78,6 +102,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _parts(file: h5py.File, path: Path) -> dict[str, Any]:
     name = next((name for name in _IMAGES if _local(file, name) is not None), None)
+    mask = _local(file, _MASK)
+    if name is None and mask is not None and mask.ndim == 2 and 0 < mask.size <= MAX_PIXELS:
+        grid = _grid(file, path, mask.shape)
+        return {"file": path.name, "grid": grid, "mask": mask[()]}
     if name is None:
         rule = f"It holds one of {', '.join(_IMAGES)}."
         raise SceneError("the file holds no image", path.name, rule)

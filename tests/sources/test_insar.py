@@ -6,6 +6,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,18 @@ import h5py
 import numpy as np
 import pytest
 from affine import Affine
-from numpy.typing import NDArray
+from insar_files import (
+    BURST,
+    BURSTS,
+    GAMMA,
+    GRID,
+    ONE_BURST,
+    SLC,
+    numbers,
+    parameters,
+    write_cslc,
+    write_hyp3,
+)
 
 from cryonet.errors import SceneError
 from cryonet.layers.interferometry import interferogram
@@ -23,71 +35,12 @@ from cryonet.sources.insar_product import SENTINEL1
 MakeRaster = Callable[..., Path]
 MakeProduct = Callable[..., Path]
 
-GAMMA = "S1AA_20190704T135158_20190716T135159_VVP012_INT80_G_ueF_F8BF"
-BURST = "S1_372326_IW3_20180628_20190705_VV_INT40_D62F"
-BURSTS = "S1A_064_E053_1_N27_3_E054_1_N27_8_20200604_20200616_VV_INT80_7EB5"
-
-SLC = ("S1A_IW_SLC__1SDV_20190704T135158_20190704T135225_027968_032877_1C4D",
-       "S1A_IW_SLC__1SDV_20190716T135159_20190716T135226_028143_032DC3_512B")  # fmt: skip
-ONE_BURST = ("S1_372326_IW3_20180628T151555_VV_4673-BURST",
-             "S1_372326_IW3_20190705T151602_VV_D62F-BURST")  # fmt: skip
-
-GRID = Affine(80, 0, 478000, 0, -80, 3108160)
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "insar_crop"
-
-
-def parameters(granules: tuple[str, str], looks: tuple[int, int], *more: str) -> str:
-    lines = [
-        f"Reference Granule: {granules[0]}",
-        f"Secondary Granule: {granules[1]}",
-        "Baseline: 58.3898",
-        "UTC time: 50003.605462",
-        f"Range looks: {looks[0]}",
-        f"Azimuth looks: {looks[1]}",
-        "DEM source: GLO-30",
-        *more,
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def numbers() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    rng = np.random.default_rng(0)
-    coherence = rng.uniform(0.05, 0.95, (6, 8)).astype(np.float32)
-    phase = rng.uniform(-20, 20, (6, 8)).astype(np.float32)
-    coherence[0, :3] = phase[0, :3] = 0
-    return coherence, phase
 
 
 @pytest.fixture
 def hyp3(tif: MakeRaster, tmp_path: Path) -> MakeProduct:
-    """A factory of HyP3 folders; None for a part leaves it out."""
-
-    def make(
-        stem: str = GAMMA,
-        *,
-        text: str | None = parameters(SLC, (20, 4)),
-        wrapped: bool = True,
-        unwrapped: bool = True,
-        coherence: bool = True,
-        place: Affine = GRID,
-    ) -> Path:
-        folder = tmp_path / stem
-        folder.mkdir(exist_ok=True)
-        known, phase = numbers()
-        if coherence:
-            tif(f"{stem}/{stem}_corr.tif", known, transform=GRID)
-        if wrapped:
-            turned = np.angle(np.exp(1j * phase.astype(float))).astype(np.float32)
-            turned[phase == 0] = 0
-            tif(f"{stem}/{stem}_wrapped_phase.tif", turned, transform=place)
-        if unwrapped:
-            tif(f"{stem}/{stem}_unw_phase.tif", phase, transform=place)
-        if text is not None:
-            (folder / f"{stem}.txt").write_text(text)
-        (folder / f"{stem}.README.md.txt").write_text("What it is: a product\n")
-        return folder
-
-    return make
+    return partial(write_hyp3, tif, tmp_path)
 
 
 def check_numbers(product: Any) -> None:
@@ -307,31 +260,7 @@ def test_the_real_pair_is_read() -> None:
 
 @pytest.fixture
 def cslc(tmp_path: Path) -> MakeProduct:
-    """A factory of CSLC files; None for a part leaves it out."""
-
-    def make(day: str, **parts: Any) -> Path:
-        rng = np.random.default_rng(int(day[-2:]))
-        image = rng.standard_normal((12, 20)) + 1j * rng.standard_normal((12, 20))
-        stem = f"OPERA_L2_CSLC-S1_T087-185683-IW2_{day.replace('-', '')}T161651Z"
-        path = tmp_path / f"{stem}_20240504T181714Z_S1A_VV_v1.1.h5"
-        content = {
-            "/data/VV": image.astype(np.complex64),
-            "/data/x_coordinates": 478002.5 + 5.0 * np.arange(20),
-            "/data/y_coordinates": 3108155.0 - 10.0 * np.arange(12),
-            "/data/projection": np.int32(32645),
-            "/identification/zero_doppler_start_time": f"{day} 16:16:51.123456".encode(),
-            "/metadata/processing_information/input_burst_metadata/wavelength": 0.05546576,
-            **parts,
-        }
-        with h5py.File(path, "w") as file:
-            for name, value in content.items():
-                if isinstance(value, h5py.ExternalLink):
-                    file[name] = value
-                elif value is not None:
-                    file.create_dataset(name, data=value)
-        return path
-
-    return make
+    return partial(write_cslc, tmp_path)
 
 
 def test_a_cslc_pair_gives_an_interferogram(cslc: MakeProduct) -> None:
@@ -409,3 +338,48 @@ def test_pixels_that_lie_in_another_file_are_not_read(cslc: MakeProduct, tmp_pat
         file.create_dataset("/data/VV", (12, 20), np.complex64, external=stored)
     with pytest.raises(SceneError, match="holds no image"):
         read_insar(pair)
+
+
+def test_layover_and_shadow_of_a_product_are_left_out(hyp3: MakeProduct, tmp_path: Path) -> None:
+    # GAMMA adds codes up: 1 tested, 2 and 4 layover, 8 and 16 shadow.
+    codes = np.ones((6, 8), np.uint8)
+    codes[0, 0], codes[2, 3], codes[4, 5], codes[5, 7] = 17, 7, 25, 0
+    plain, folder = read_insar(hyp3()), hyp3(mask=codes)
+    target = tmp_path / "product.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"{GAMMA}/{path.name}")
+    for where in (folder, target):
+        product = read_insar(where)
+        dark = np.zeros((6, 8), bool)
+        dark[0, 0] = dark[2, 3] = dark[4, 5] = True
+        # The first had no value before.
+        assert product.hidden == 2 and product.files[-1] == f"{GAMMA}_ls_map.tif"
+        for name in ("coherence", "phase"):
+            expected = np.where(dark, np.nan, getattr(plain, name))
+            np.testing.assert_array_equal(getattr(product, name), expected)
+    assert plain.hidden is None
+
+
+def test_a_mask_of_another_grid_is_refused(hyp3: MakeProduct) -> None:
+    with pytest.raises(SceneError, match="ls_map"):
+        read_insar(hyp3(mask=np.ones((6, 9), np.uint8)))
+
+
+def test_static_layers_hide_samples_of_both_images(cslc: MakeProduct, tmp_path: Path) -> None:
+    pair = [cslc("2022-12-28"), cslc("2023-01-09")]
+    codes = np.zeros((12, 20), np.int8)
+    codes[3, 4], codes[5, 6], codes[7, 8] = 1, 2, 3
+    static = cslc("2014-04-03", **{"/data/VV": None, "/data/layover_shadow_mask": codes})
+    for given in ([*pair, static], tmp_path):
+        product = read_insar(given)
+        assert product.hidden == 3 and product.files[-1] == static.name
+        for image in (product.primary, product.secondary):
+            np.testing.assert_array_equal(image == 0, codes != 0)
+    with pytest.raises(SceneError, match="pair of images is needed"):
+        read_insar([pair[0], static])
+    x = 478007.5 + 5.0 * np.arange(20)
+    parts = {"/data/VV": None, "/data/layover_shadow_mask": codes, "/data/x_coordinates": x}
+    other = cslc("2014-04-05", **parts)
+    with pytest.raises(SceneError, match="images and their mask"):
+        read_insar([*pair, other])
