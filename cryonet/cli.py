@@ -97,6 +97,10 @@ def scene_import(
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Reflectance a number.")] = None,
     offset: Annotated[float | None, typer.Option(help="Reflectance of number 0.")] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="STAC item or SAFE folder that states scale and offset."),
+    ] = None,
     nodata: Annotated[float | None, typer.Option(help="Number that means missing.")] = None,
     resolution: Annotated[float | None, typer.Option(help="Pixel side, metres.")] = None,
     like: Annotated[str | None, typer.Option(help="Band or file whose grid is used.")] = None,
@@ -115,6 +119,7 @@ def scene_import(
             clean_ice_rule=clean_ice,
             scale=scale,
             offset=offset,
+            metadata=metadata,
             nodata=nodata,
             resolution=resolution,
             like=like,

@@ -26,6 +26,7 @@ from cryonet.sources.checks import (
 from cryonet.sources.labels import Labels, burn_labels, check_roles
 from cryonet.sources.raster import RasterBand, fingerprint, open_band, read_numbers
 from cryonet.sources.rule import CleanIceRule, parse_rule
+from cryonet.sources.scaling import Scaling, choose_scaling, read_scaling
 from cryonet.sources.target import target_grid
 from cryonet.sources.warp import plan_route, record, resample, resample_phase
 
@@ -46,6 +47,7 @@ class _Import:
     scale: float | None
     offset: float | None
     nodata: Nodata | None
+    metadata: Mapping[str, Scaling]
     arrays: dict[str, Any] = field(default_factory=dict)
     attrs: dict[str, dict[str, Any]] = field(default_factory=dict)
     warps: list[dict[str, Any]] = field(default_factory=list)
@@ -65,6 +67,7 @@ def import_scene(
     clean_ice_rule: str | CleanIceRule | None = None,
     scale: float | None = None,
     offset: float | None = None,
+    metadata: str | Path | None = None,
     nodata: Nodata | None = None,
     resolution: float | None = None,
     like: str | Path | None = None,
@@ -91,7 +94,10 @@ def import_scene(
     clean_ice_rule
         How whole glacier outlines are parted: ``"red>=0.549"``.
     scale, offset
-        Reflectance = number × scale + offset, in place of what the files state.
+        Reflectance = number × scale + offset, in place of what files and metadata state.
+    metadata
+        A STAC item or SAFE folder that states them for Sentinel-2 numbers, see
+        `cryonet.sources.scaling`.
     nodata
         Number that means missing, in place of what the files state: one for the optical
         bands, or a mapping by variable.
@@ -116,10 +122,11 @@ def import_scene(
     check_roles(labels or {}, rule)
     _check_rule_band(rule, bands)
     when = _time(acquired)
+    stated = {} if metadata is None else read_scaling(metadata)
     found = {name: open_band(reference) for name, reference in given.items()}
     _check_twice(found)
     grid = target_grid(_pattern(found, like).grid, resolution=resolution)
-    work = _Import(grid, scale, offset, nodata)
+    work = _Import(grid, scale, offset, nodata, stated)
     total = len(found) + bool(labels) + 1
     for done, (name, band) in enumerate(found.items()):
         progress.step(done, total, f"reading {name}")
@@ -225,10 +232,13 @@ def _take(work: _Import, name: str, band: RasterBand) -> None:
     nodata = work.nodata.get(name) if isinstance(work.nodata, Mapping) else None
     if isinstance(work.nodata, (int, float)) and name in BANDS:
         nodata = float(work.nodata)
-    scale, offset, origin = _scaling(work, name, band)
+    chosen, remarks = choose_scaling(
+        name, band, scale=work.scale, offset=work.offset, metadata=work.metadata
+    )
+    work.remarks += remarks
     values = read_numbers(band, route.window, nodata=nodata)
-    if (scale, offset) != (1.0, 0.0):
-        values = values * np.float32(scale) + np.float32(offset)
+    if (chosen.scale, chosen.offset) != (1.0, 0.0):
+        values = values * np.float32(chosen.scale) + np.float32(chosen.offset)
     values, remarks, wrapped = _checked(name, values, file, band.unit)
     work.remarks += remarks
     warp = resample_phase if name == "phase" else resample
@@ -252,39 +262,13 @@ def _take(work: _Import, name: str, band: RasterBand) -> None:
             **fingerprint(band.path),
             "band": band.index,
             "dtype": band.dtype,
-            "scale": scale,
-            "offset": offset,
-            "scale_from": origin,
+            "scale": chosen.scale,
+            "offset": chosen.offset,
+            "scale_from": chosen.origin,
             "nodata": _plain(band.nodata if nodata is None else nodata),
             "nodata_from": "file" if nodata is None else "stated",
         }
     )
-
-
-def _scaling(work: _Import, name: str, band: RasterBand) -> tuple[float, float, str]:
-    """Scale, offset and where they come from."""
-    if name not in BANDS or (work.scale is None and work.offset is None):
-        if name in BANDS and band.integer and not band.stated_scale:
-            raise SceneError(
-                f"{name} has no scale",
-                f"{band.path.name}:{band.index} holds {band.dtype} numbers",
-                "State scale and offset. Sentinel-2 L2A: 0.0001 and, from baseline 04.00 on "
-                "unless harmonised, -0.1; its metadata says which.",
-            )
-        return band.scale, band.offset, "file" if band.stated_scale else "none: values as they are"
-    if band.integer and not band.stated_scale and (work.scale is None or work.offset is None):
-        raise SceneError(
-            f"{name} has half a scale",
-            f"scale {work.scale}, offset {work.offset}",
-            "State both; an offset of 0 has to be said too.",
-        )
-    scale = band.scale if work.scale is None else work.scale
-    offset = band.offset if work.offset is None else work.offset
-    if not (np.isfinite([scale, offset]).all() and scale > 0):
-        raise SceneError(
-            "the scale cannot be used", f"scale {scale}, offset {offset}", "The scale is above 0."
-        )
-    return scale, offset, "stated"
 
 
 def _checked(name: str, values: Array, file: str, unit: str) -> tuple[Array, list[str], bool]:

@@ -56,7 +56,7 @@ class Visit:
         page.set_default_timeout(PATIENCE)
         page.goto(home)
         page.wait_for_selector(".leaflet-tile-loaded", state="attached")
-        self.settle()
+        self.settle(2)
 
     def _outside(self, url: str) -> bool:
         if url.startswith((self.home, "data:", "blob:")):
@@ -80,10 +80,12 @@ class Visit:
         if found := re.search(r"/tiles/([^/]+)/", response.url):
             self.tiles.append(found[1])
 
-    def settle(self, quiet: float = 1.5) -> None:
-        """Wait until no tile has come for `quiet` seconds."""
-        count, since = -1, time.monotonic()
-        while time.monotonic() - since < quiet:
+    def settle(self, images: int, quiet: float = 1.5) -> None:
+        """Wait for tiles of `images` different images, and until none has come for a while."""
+        count, begin = -1, time.monotonic()
+        since = begin
+        while time.monotonic() - since < quiet or len(set(self.tiles)) < images:
+            assert time.monotonic() - begin < PATIENCE / 1000, f"{set(self.tiles)}"
             if len(self.tiles) != count:
                 count, since = len(self.tiles), time.monotonic()
             self.page.wait_for_timeout(100)
@@ -134,12 +136,12 @@ def test_from_the_finished_map_to_an_own_one(visit, served, artefacts):
     # Images and overlays.
     for title, name in (("False colour", "false-colour"), ("Relief", "hillshade")):
         page.get_by_role("button", name=title).click()
-        visit.settle()
+        visit.settle(len(set(visit.tiles)) + 1)
         assert name in visit.tiles
     page.get_by_role("button", name="True colour").click()
     page.get_by_text("Labels", exact=True).click()
     page.get_by_text("Confidence", exact=True).click()
-    visit.settle()
+    visit.settle(6)
     assert "labels" in visit.tiles
     assert len(set(visit.tiles)) == 6
     expect(page.get_by_text("unsure")).to_be_visible()
@@ -160,7 +162,7 @@ def test_from_the_finished_map_to_an_own_one(visit, served, artefacts):
     expect(page.get_by_text(re.compile(r"\d+ of \d+ tiles"))).to_be_visible()
     page.screenshot(path=artefacts / "dashboard-running.png")
     expect(page.get_by_text(re.compile(r"^Run 1, "))).to_be_visible()
-    visit.settle()
+    visit.settle(7)
     part = visit.areas()
     assert 0.1 < part["Total"][0] < 0.5 * whole["Total"][0]
     assert part["Total"][0] == pytest.approx(part["Total"][1], rel=0.2)
