@@ -16,6 +16,8 @@ from cryonet.errors import CryonetError
 from cryonet.insar_scene import LOOKS, add_insar
 from cryonet.layers import LAYERS, layers_table
 from cryonet.progress import Cancelled
+from cryonet.sample_scene import sample_scene
+from cryonet.samples import MIRROR, SAMPLES
 from cryonet.scene_info import describe, scene_tables
 from cryonet.sources.local import import_scene, parse_assignments
 
@@ -183,6 +185,22 @@ def scene_synthetic(
             progress=progress,
         )
     _show_scene(path)
+
+
+@scene_app.command("sample")
+def scene_sample(
+    name: Annotated[str, typer.Argument(help=f"Which: {', '.join(SAMPLES)}.")],
+    out: Out,
+    mirror: Annotated[
+        Path | None, typer.Option(help=f"A folder with its files; else {MIRROR}, or the network.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fetch a public sample and make a scene of it."""
+    with ConsoleProgress("sample") as progress:
+        path = sample_scene(name, out, mirror=mirror, overwrite=overwrite, progress=progress)
+    _show_scene(path)
+    typer.echo(SAMPLES[name].terms)
 
 
 LayerNames = Annotated[

@@ -72,6 +72,7 @@ def import_scene(
     resolution: float | None = None,
     like: str | Path | None = None,
     acquired: str | None = None,
+    properties: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
@@ -108,6 +109,8 @@ def import_scene(
         default the first band, else the DEM, the coherence or the phase.
     acquired
         ISO date and time of the acquisition.
+    properties
+        Further properties of the item, as the terms under which it may be used.
 
     Raises
     ------
@@ -132,13 +135,13 @@ def import_scene(
         progress.step(done, total, f"reading {name}")
         _take(work, name, band)
     work.remarks += remark_on_floor(work.darkest)
-    properties: dict[str, Any] = {"synthetic": False, "datetime": when}
+    known: dict[str, Any] = {**(properties or {}), "synthetic": False, "datetime": when}
     if labels:
         progress.step(len(found), total, "burning labels")
         burned = _burn(work, labels, rule)
-        properties["cryonet:labels"] = burned.record
+        known["cryonet:labels"] = burned.record
     progress.step(total - 1, total, "writing")
-    path = _write(work, out, properties, overwrite)
+    path = _write(work, out, known, overwrite)
     progress.step(total, total, "written")
     return path
 

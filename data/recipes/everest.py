@@ -24,28 +24,11 @@ FOLDS = ("west_to_east", "east_to_west")
 
 
 def import_everest(folder: Path) -> Path:
-    """Import the scene with the class rule of its README, unless it was imported before."""
-    from cryonet.sources.local import import_scene
+    """Import the scene from its files in `folder`, unless it was imported before."""
+    from cryonet.sample_scene import sample_scene
 
     scene = WORK / "scene"
-    if scene.exists():
-        return scene
-    colour, infrared = (folder / f"LE71400412000304SGS00_{k}.tif" for k in ("RGB", "B4"))
-    # Display numbers, not calibrated reflectance: 0 to 255 becomes 0 to 1.
-    return import_scene(
-        scene,
-        {
-            "red": f"{colour}:1",
-            "green": f"{colour}:2",
-            "blue": f"{colour}:3",
-            "nir": f"{infrared}:1",
-        },
-        labels={"glacier": folder / "15_rgi60_glacier_outlines.gpkg"},
-        clean_ice_rule=f"red>={140 / 255:.10f}",
-        scale=1 / 255,
-        offset=0.0,
-        acquired="2000-10-30T04:40:00+00:00",
-    )
+    return scene if scene.exists() else sample_scene("everest", scene, mirror=folder)
 
 
 class _Lines:

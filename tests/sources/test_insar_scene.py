@@ -41,7 +41,7 @@ def hyp3(tif: MakeProduct, tmp_path: Path) -> MakeProduct:
 def scene(tmp_path: Path) -> Path:
     red = np.random.default_rng(1).uniform(0.1, 0.6, SHAPE).astype(np.float32)
     made = scene_from_arrays({"red": red}, GeoBox(SHAPE, PLACE, "EPSG:32645"))
-    properties = {"datetime": "2019-07-10T05:00:00Z", "cryonet:remarks": ["kept"]}
+    properties = {"datetime": "2019-07-11T05:00:00Z", "cryonet:remarks": ["kept"]}
     return write_scene(made, tmp_path / "scene", properties=properties)
 
 
@@ -74,7 +74,7 @@ def test_a_product_comes_with_its_pair_and_leaves_the_rest_alone(
     assert all(len(row["sha256"]) == 64 for row in properties["cryonet:sources"])
     assert [row["variable"] for row in properties["cryonet:warps"]] == ["coherence", "phase"]
     assert properties["cryonet:remarks"] == [
-        "kept", "the interferometric pair lies 6 days from the image",
+        "kept", "the interferometric pair lies 5 days from the image",
     ]  # fmt: skip
     opened = loaded(scene)
     for name in ("coherence", "phase"):
@@ -167,6 +167,29 @@ def test_a_product_of_another_place_is_refused(tmp_path: Path, hyp3: MakeProduct
     scene = write_scene(made, tmp_path / "far")
     with pytest.raises(GridError, match="does not overlap"):
         add_insar(scene, [hyp3()])
+
+
+def test_a_product_without_values_over_the_scene_is_refused(scene: Path, hyp3: MakeProduct) -> None:
+    folder, before = hyp3(), contents(scene)
+    for path in folder.glob("*.tif"):
+        with rasterio.open(path, "r+") as file:
+            values = file.read(1)
+            values[:, :7] = 0
+            file.write(values, 1)
+    with pytest.raises(SceneError, match="no pixel of the scene has a coherence"):
+        add_insar(scene, [folder])
+    assert contents(scene) == before
+
+
+def test_an_unwrapped_phase_and_hidden_pixels_are_recorded(scene: Path, hyp3: MakeProduct) -> None:
+    codes = np.ones((6, 8), np.uint8)
+    codes[2:4, 3] = 3
+    add_insar(scene, [hyp3(wrapped=False, mask=codes)])
+    opened = loaded(scene)
+    assert opened["phase"].attrs["note"] == "wrapped from unwrapped"
+    assert read_item(scene)["properties"]["cryonet:insar"]["layover_shadow_pixels"] == 2
+    # The middle of product pixel (2, 3): nothing near it is known.
+    assert np.isnan(opened["coherence"].values[6, 10])
 
 
 def test_a_second_pair_replaces_the_first_only_if_asked(scene: Path, hyp3: MakeProduct) -> None:
