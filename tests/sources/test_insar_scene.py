@@ -22,7 +22,7 @@ from cryonet.insar_scene import add_insar
 from cryonet.layers import build_stack
 from cryonet.progress import Cancelled
 from cryonet.scene import open_scene, read_item, scene_from_arrays
-from cryonet.scene_writer import write_scene
+from cryonet.scene_writer import add_to_scene, write_scene
 from cryonet.sources.local import import_scene
 
 MakeProduct = Callable[..., Path]
@@ -76,6 +76,8 @@ def test_a_product_comes_with_its_pair_and_leaves_the_rest_alone(
     assert properties["cryonet:remarks"] == [
         "kept", "the interferometric pair lies 5 days from the image",
     ]  # fmt: skip
+    with rasterio.open(scene / "phase.tif") as file:
+        assert file.tags()["CRYONET_INPUT"] == "measured"
     opened = loaded(scene)
     for name in ("coherence", "phase"):
         assert opened[name].attrs["native_resolution"] == 80 and opened[name].attrs["looks"] == 80
@@ -159,6 +161,15 @@ def test_what_cannot_be_added_leaves_the_scene_as_it_was(
         add_insar(scene, break_it(hyp3, scene))
     assert contents(scene) == before
     assert [path.name for path in scene.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_variables_of_another_grid_are_not_added(scene: Path) -> None:
+    before = contents(scene)
+    grid = GeoBox((12, 17), PLACE, "EPSG:32645")
+    added = scene_from_arrays({"coherence": np.full((12, 17), 0.5, np.float32)}, grid)
+    with pytest.raises(GridError, match="the scene"):
+        add_to_scene(scene, added, properties={})
+    assert contents(scene) == before
 
 
 def test_a_product_of_another_place_is_refused(tmp_path: Path, hyp3: MakeProduct) -> None:
