@@ -11,7 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from cryonet import __version__, workflows
 from cryonet.config import EXAMPLE, load_config
-from cryonet.console import ConsoleProgress, confusion_table, score_table
+from cryonet.console import ConsoleProgress, confusion_table, doctor_table, score_table
+from cryonet.doctor import examine
 from cryonet.errors import CryonetError
 from cryonet.insar_scene import LOOKS, add_insar
 from cryonet.layers import LAYERS, layers_table
@@ -201,6 +202,19 @@ def scene_sample(
         path = sample_scene(name, out, mirror=mirror, overwrite=overwrite, progress=progress)
     _show_scene(path)
     typer.echo(SAMPLES[name].terms)
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path, typer.Option(help="Where scenes are to be written.")] = Path(),
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no catalogue.")] = False,
+) -> None:
+    """Report what this machine has and lacks, and what to do about it."""
+    with Console(stderr=True).status("examining this machine"):
+        findings = list(examine(folder, catalogues=not offline))
+    Console().print(doctor_table(findings))
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(1)
 
 
 LayerNames = Annotated[

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,7 +19,10 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from cryonet.doctor import Finding
 from cryonet.evaluate import Scores
+
+_SIGNS = {"good": "[green]✓", "poor": "[yellow]![/]", "bad": "[red]✗"}
 
 
 class ConsoleProgress:
@@ -89,4 +94,15 @@ def confusion_table(scores: Scores) -> Table:
         table.add_column(name, justify="right")
     for name, counts in zip(names, scores.confusion.tolist(), strict=True):
         table.add_row(name, *(f"{count:,}" for count in counts))
+    return table
+
+
+def doctor_table(findings: Iterable[Finding]) -> Table:
+    """Return the report of `cryonet.doctor` as a table."""
+    table = Table(box=None, title="cryonet doctor", title_justify="left", pad_edge=False)
+    for heading in ("", "what", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        found = escape(finding.value)
+        table.add_row(_SIGNS[finding.state], finding.name, found, escape(finding.remedy))
     return table

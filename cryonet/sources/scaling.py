@@ -246,7 +246,7 @@ def product_scaling(text: bytes, name: str = _MTD) -> dict[str, Scaling]:
         If it is no such file, or does not say.
     """
     try:
-        root: Element = fromstring(text, forbid_dtd=True)
+        root: Element = fromstring(text)
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise SceneError("the metadata file is not XML", name, f"{error}.") from error
     quantum = _texts(root, "BOA_QUANTIFICATION_VALUE")

@@ -160,6 +160,20 @@ def test_files_that_say_otherwise_than_the_metadata_are_named(
     assert any("the file states 0.0001 and 0.0" in text for text in remarks)
 
 
+def test_float_reflectance_is_taken_as_it_is(tif: MakeRaster, tmp_path: Path) -> None:
+    red = tif("red.tif", REFLECTANCE["red"].astype(np.float32))
+    metadata = written(tmp_path, RAW["raster bands"])
+    scene = import_scene(tmp_path / "scene", {"red": red}, metadata=metadata)
+    with open_scene(scene) as opened:
+        np.testing.assert_allclose(opened["red"].values, REFLECTANCE["red"], atol=1e-6)
+
+
+def test_only_true_says_that_the_offset_was_taken_off() -> None:
+    for value in (False, "false", "true", 1, None):
+        made = item(**raster_bands(), properties={"earthsearch:boa_offset_applied": value})
+        assert item_scaling(made)["red"].offset == -0.1
+
+
 def test_the_date_says_nothing() -> None:
     for made in (*HARMONISED.values(), *RAW.values()):
         if isinstance(made, dict):
