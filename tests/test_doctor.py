@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import threading
 from collections import namedtuple
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rasterio
+from loopback import Server
 from typer.testing import CliRunner
 
 from cryonet import doctor
@@ -79,21 +78,11 @@ def test_a_folder_that_cannot_be_written_to_is_bad(
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(500 if "broken" in self.path else 200)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None: ...
-
-    started = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=started.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{started.server_port}"
-    started.shutdown()
-    thread.join()
-    started.server_close()
+def server(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "catalogue").write_text("{}")
+    started = Server(tmp_path)
+    yield started.url
+    started.close()
 
 
 @pytest.mark.network
@@ -101,7 +90,7 @@ def server() -> Iterator[str]:
 def test_catalogues_are_asked_and_those_that_do_not_answer_are_poor(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = {"A": server, "B": f"{server}/broken", "C": "http://127.0.0.1:9"}
+    places = {"A": f"{server}catalogue", "B": f"{server}none", "C": "http://127.0.0.1:9"}
     monkeypatch.setattr(doctor, "CATALOGUES", places)
     found = report(tmp_path)
     assert found["A"].state == "good" and found["A"].value.startswith("answers")

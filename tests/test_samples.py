@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,6 +11,7 @@ import pooch
 import pytest
 import rasterio
 from affine import Affine
+from loopback import Server
 from shapely.geometry import box
 from typer.testing import CliRunner
 
@@ -60,40 +59,6 @@ def sample(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samp
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.delenv(MIRROR, raising=False)
     return made
-
-
-class Server:
-    """Serves a folder on loopback, and fails as often as it is told to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.asked: list[str] = []
-        self.failures = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                if outer.failures:
-                    outer.failures -= 1
-                    self.send_error(503)
-                    return
-                body = (folder / self.path.strip("/")).read_bytes()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None: ...
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture
