@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,40 @@ def _burn(path: str | Path, grid: GeoBox, role: str) -> tuple[Mask, dict[str, An
         "mended": found.mended,
         "skipped": found.skipped,
         "pixels": int(mask.sum()),
+        "inventory": found.origin.inventory,
+        "outlines_from": found.origin.first and found.origin.first.isoformat(),
+        "outlines_to": found.origin.last and found.origin.last.isoformat(),
+        "undated": found.origin.undated,
     }
     return mask, row
+
+
+def remarks_on(row: Mapping[str, Any], image: date | None) -> list[str]:
+    """Return what a user should know of one file of labels: gaps, mending, its distance in time.
+
+    Parameters
+    ----------
+    row
+        Of the ``files`` of a record that `burn_labels` made.
+    image
+        The day of the scene's image, if it is known.
+    """
+    role, remarks = row["role"], []
+    if not row["pixels"]:
+        remarks.append(f"{role}: no pixel centre lies in {row['file']}")
+    if row["mended"]:
+        remarks.append(f"{role}: {row['mended']} polygons crossed themselves and were mended")
+    if row["outlines_from"] is None:
+        return [*remarks, f"{role}: the outlines of {row['file']} tell no date"]
+    span = " to ".join(dict.fromkeys((row["outlines_from"], row["outlines_to"])))
+    text = f"{role}: outlines of {row['inventory']}, {span}"
+    if image is not None:
+        days = [
+            abs((image - date.fromisoformat(row[key])).days)
+            for key in ("outlines_from", "outlines_to")
+        ]
+        text += f", up to {max(days) / 365.25:.1f} years from the image"
+    return [*remarks, text]
 
 
 def _part(

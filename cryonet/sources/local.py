@@ -23,7 +23,7 @@ from cryonet.sources.checks import (
     remark_on_floor,
     wrap_phase,
 )
-from cryonet.sources.labels import Labels, burn_labels, check_roles
+from cryonet.sources.labels import Labels, burn_labels, check_roles, remarks_on
 from cryonet.sources.raster import RasterBand, fingerprint, open_band, read_numbers
 from cryonet.sources.rule import CleanIceRule, parse_rule
 from cryonet.sources.scaling import Scaling, choose_scaling, read_scaling
@@ -138,7 +138,7 @@ def import_scene(
     known: dict[str, Any] = {**(properties or {}), "synthetic": False, "datetime": when}
     if labels:
         progress.step(len(found), total, "burning labels")
-        burned = _burn(work, labels, rule)
+        burned = _burn(work, labels, rule, when)
         known["cryonet:labels"] = burned.record
     progress.step(total - 1, total, "writing")
     path = _write(work, out, known, overwrite)
@@ -291,13 +291,18 @@ def _plain(number: float | None) -> float | str | None:
     return number if number is None or np.isfinite(number) else str(number)
 
 
-def _burn(work: _Import, labels: Mapping[str, str | Path], rule: CleanIceRule | None) -> Labels:
+def _burn(
+    work: _Import,
+    labels: Mapping[str, str | Path],
+    rule: CleanIceRule | None,
+    when: str | None,
+) -> Labels:
     reflectance = work.arrays[rule.band] if rule is not None else None
     burned = burn_labels(labels, work.grid, rule=rule, reflectance=reflectance)
     work.arrays["labels"] = burned.codes
+    image = datetime.fromisoformat(when).date() if when else None
     for row in burned.record["files"]:
-        if not row["pixels"]:
-            work.remarks.append(f"{row['role']}: no pixel centre lies in {row['file']}")
+        work.remarks += remarks_on(row, image)
     return burned
 
 

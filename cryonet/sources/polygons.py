@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from cryonet.errors import GridError, SceneError
+from cryonet.sources.inventory import COLUMNS, Origin, origin_of
 
 #: How a vector file is named to GDAL, and how its first bytes must read, by suffix. A
 #: prefix or the bytes fix the driver; otherwise a file could choose one that opens others.
@@ -49,12 +50,15 @@ class Polygons:
         How many were invalid and had to be mended.
     skipped
         How many points, lines or empty geometries were left out.
+    origin
+        Inventory and dates of those that lie on the grid.
     """
 
     shapes: tuple[Any, ...]
     crs: str
     mended: int
     skipped: int
+    origin: Origin
 
 
 def read_polygons(path: str | Path, target: GeoBox) -> Polygons:
@@ -75,7 +79,7 @@ def read_polygons(path: str | Path, target: GeoBox) -> Polygons:
         raise SceneError("the file does not exist", str(path), "Give the path of a vector file.")
     with _unpacked(where) as file:
         try:
-            frame = pyogrio.read_dataframe(_source(file), columns=[], force_2d=True)
+            frame = pyogrio.read_dataframe(_source(file), columns=COLUMNS, force_2d=True)
         except (DataSourceError, DataLayerError, shapely.errors.GEOSException) as error:
             raise SceneError("the vector file is damaged", where.name, f"{error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame):
@@ -89,15 +93,16 @@ def read_polygons(path: str | Path, target: GeoBox) -> Polygons:
         raise SceneError(
             "the vector file has no polygons", where.name, f"It has {len(frame)} other features."
         )
-    shapes = _near(valid, target)
-    if not len(shapes):
+    near = _near(valid, target)
+    if near.empty:
         bounds = ", ".join(f"{b:g}" for b in valid.total_bounds)
         raise GridError(
             "the polygons do not overlap the scene's grid",
             f"{where.name}: {bounds} in {frame.crs.to_string()}",
             "Give outlines of the same ground, in the CRS they name.",
         )
-    return Polygons(tuple(shapes), frame.crs.to_string(), mended, skipped)
+    origin = origin_of(frame.loc[near.index].drop(columns=frame.geometry.name))
+    return Polygons(tuple(near), frame.crs.to_string(), mended, skipped, origin)
 
 
 def _source(file: Path) -> str:
@@ -190,7 +195,7 @@ def _areas(shape: Any) -> Any:
     return shapely.union_all(areal) if areal else shapely.Polygon()
 
 
-def _near(shapes: gpd.GeoSeries, target: GeoBox) -> Any:
+def _near(shapes: gpd.GeoSeries, target: GeoBox) -> gpd.GeoSeries:
     """Those of `shapes` whose bounds meet the grid, in its CRS."""
     assert target.crs is not None and shapes.crs is not None
     goal = target.crs.proj
@@ -208,4 +213,4 @@ def _near(shapes: gpd.GeoSeries, target: GeoBox) -> Any:
         & (bounds[:, 1] < box.top)
         & (bounds[:, 3] > box.bottom)
     )
-    return shapes[meets].to_numpy()
+    return shapes[meets]
