@@ -11,18 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pooch
-from requests.exceptions import RequestException
-
 from cryonet.errors import CryonetError
+from cryonet.fetch import fetch_file
 from cryonet.file_hash import file_sha256
 from cryonet.progress import SILENT, Progress
 
 #: Names a folder with sample files, which are then taken from there.
 MIRROR = "CRYONET_SAMPLES"
-
-#: Seconds without an answer after which a server is given up, and further attempts.
-TIMEOUT, RETRIES = 30, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +95,8 @@ def fetch_sample(
         if folder:
             found[file] = _mirrored(Path(folder), file, digest)
         else:
-            found[file] = _fetched(sample.source, file, digest)
+            remedy = f"Check the network, or give a folder with the files: --mirror, or {MIRROR}."
+            found[file] = fetch_file(sample.source + file, digest, remedy=remedy)
     progress.step(len(sample.files), len(sample.files), "fetched")
     return found
 
@@ -116,21 +112,3 @@ def _mirrored(folder: Path, file: str, digest: str) -> Path:
         rule = f"Its SHA-256 is {digest}."
         raise CryonetError("the file is not that of the sample", f"{path}: {actual}", rule)
     return path
-
-
-def _fetched(source: str, file: str, digest: str) -> Path:
-    remedy = f"Check the network, or give a folder with the files: --mirror, or {MIRROR}."
-    # The first digits keep a file of another version apart in the cache.
-    cache = pooch.create(
-        path=pooch.os_cache("cryonet") / digest[:8],
-        base_url=source,
-        registry={file: f"sha256:{digest}"},
-        retry_if_failed=RETRIES,
-    )
-    try:
-        return Path(cache.fetch(file, downloader=pooch.HTTPDownloader(timeout=TIMEOUT)))
-    except RequestException as error:
-        raise CryonetError("the sample cannot be fetched", source + file, remedy) from error
-    except ValueError as error:
-        rule = f"Its SHA-256 is {digest}: what came was thrown away. {remedy}"
-        raise CryonetError("the file is not that of the sample", source + file, rule) from error

@@ -15,13 +15,13 @@ from loopback import Server
 from shapely.geometry import box
 from typer.testing import CliRunner
 
-from cryonet import samples
 from cryonet.cli import app
 from cryonet.errors import CryonetError
 from cryonet.file_hash import file_sha256
 from cryonet.sample_scene import sample_scene
 from cryonet.samples import MIRROR, SAMPLES, Sample, fetch_sample
 from cryonet.scene import open_scene, read_item
+from cryonet.sources.local import import_scene
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 NAMES = ("colour.tif", "infrared.tif", "outlines.gpkg")
@@ -98,9 +98,32 @@ class TestFromAServer:
         self, server: Server, files: Path, tmp_path: Path
     ) -> None:
         (files / NAMES[0]).write_bytes(b"something else")
-        with pytest.raises(CryonetError, match="not that of the sample"):
+        with pytest.raises(CryonetError, match="not the one expected"):
             fetch_sample("small")
         assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+    def test_outlines_may_lie_at_an_address_with_their_hash(
+        self, server: Server, files: Path, tmp_path: Path
+    ) -> None:
+        digest = file_sha256(files / NAMES[2])
+        bands = {"red": f"{files / NAMES[0]}:1"}
+        url = f"{server.url}{NAMES[2]}#sha256={digest}"
+        for number in range(2):
+            scene = import_scene(
+                tmp_path / f"scene-{number}", bands, labels={"lake": url}, scale=1 / 255, offset=0
+            )
+        assert server.asked == [f"/{NAMES[2]}"]
+        row = read_item(scene)["properties"]["cryonet:labels"]["files"][0]
+        assert row["url"] == url and row["sha256"] == digest and row["pixels"] > 0
+        for wrong, words in (
+            (f"{server.url}{NAMES[2]}", "the address has no hash"),
+            (f"{server.url}{NAMES[2]}#sha256={'0' * 64}", "not the one expected"),
+        ):
+            with pytest.raises(CryonetError, match=words):
+                import_scene(
+                    tmp_path / "none", bands, labels={"lake": wrong}, scale=1 / 255, offset=0
+                )
+            assert not (tmp_path / "none").exists()
 
     def test_a_scene_comes_of_it_with_its_terms(self, server: Server, tmp_path: Path) -> None:
         found = CliRunner().invoke(app, ["scene", "sample", "small", str(tmp_path / "scene")])
@@ -151,4 +174,3 @@ def test_the_addresses_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     for sample in SAMPLES.values():
         assert sample.source.startswith("https://") and sample.source.endswith("/")
         assert all(len(digest) == 64 for digest in sample.files.values())
-    assert samples.RETRIES >= 1

@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from cryonet.classes import BURN_ORDER, CLASSES, NODATA
 from cryonet.errors import SceneError
+from cryonet.fetch import local_path
 from cryonet.sources.polygons import Polygons, read_polygons
 from cryonet.sources.raster import fingerprint
 from cryonet.sources.rule import CleanIceRule
@@ -83,7 +84,8 @@ def burn_labels(
     Parameters
     ----------
     files
-        Vector file by role: ``clean_ice``, ``debris``, ``lake``, ``glacier``.
+        Vector file by role: ``clean_ice``, ``debris``, ``lake``, ``glacier``; a path, or
+        ``URL#sha256=…``.
     reflectance
         The band of `rule` on `grid`; where it is NaN inside an outline the class is
         unknown, 255. Nothing else in the imagery touches the labels.
@@ -131,11 +133,13 @@ def _rasterise(found: Polygons, grid: GeoBox) -> Mask:
 
 
 def _burn(path: str | Path, grid: GeoBox, role: str) -> tuple[Mask, dict[str, Any]]:
-    found = read_polygons(path, grid)
+    file = local_path(path)
+    found = read_polygons(file, grid)
     mask = _rasterise(found, grid)
     row = {
         "role": role,
-        **fingerprint(path),
+        **fingerprint(file),
+        **({"url": str(path)} if str(path) != str(file) else {}),
         "from_crs": found.crs,
         "polygons": len(found.shapes),
         "mended": found.mended,

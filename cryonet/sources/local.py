@@ -91,7 +91,8 @@ def import_scene(
     dem, coherence, phase
         The other rasters: metres; 0 to 1; radians, wrapped or unwrapped.
     labels
-        Vector files by role: ``clean_ice``, ``debris``, ``lake``, ``glacier``.
+        Vector files by role: ``clean_ice``, ``debris``, ``lake``, ``glacier``; a path, or
+        ``URL#sha256=…``.
     clean_ice_rule
         How whole glacier outlines are parted: ``"red>=0.549"``.
     scale, offset
