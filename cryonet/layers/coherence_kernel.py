@@ -28,8 +28,10 @@ DIM, BRIGHT = np.float32(1e-16), np.float32(1e16)
 
 #: float32 rounds pi upwards: this is the largest number below it.
 _PI = np.nextafter(np.float32(np.pi), _ZERO)
-_SERIES = tuple(np.float32(value) for value in SERIES)
+
+# A half and a quarter of a turn; a plain number would make double precision of a float32.
 _HALF, _QUARTER = np.float32(np.pi), np.float32(np.pi / 2)
+_SERIES = tuple(np.float32(value) for value in SERIES)
 
 #: Columns that are worked on at once, so that the sums stay in the fastest cache.
 WIDE = 344
