@@ -88,12 +88,14 @@ def add_insar(
         data.attrs |= _about(found)
     if any(product.wrapped for product in found):
         added["phase"].attrs["note"] = "wrapped from unwrapped"
-    pair = _pair(found)
+    pair, item = _pair(found), read_item(scene)["properties"]
+    # Where no time was stated the time of writing stands in.
+    taken = None if "cryonet:datetime" in item else item.get("datetime")
     properties = {
         "cryonet:insar": pair,
         "cryonet:sources": _sources(products, found),
         "cryonet:warps": warps,
-        "cryonet:remarks": _remarks(pair, read_item(scene)["properties"].get("datetime")),
+        "cryonet:remarks": _remarks(pair, taken),
     }
     progress.step(total - 1, total, "writing")
     path = add_to_scene(scene, added, properties=properties, overwrite=overwrite)

@@ -62,6 +62,8 @@ class SceneInfo:
         Its grid: rows and columns, pixel sides in CRS units, (west, south, east, north).
     variables, labels, warps, remarks
         Rows, in the scene's order.
+    pair
+        Days and looks of the interferometric pair; empty where there is none.
     """
 
     id: str
@@ -76,6 +78,7 @@ class SceneInfo:
     labels: tuple[LabelShare, ...] = ()
     warps: tuple[Mapping[str, Any], ...] = ()
     remarks: tuple[str, ...] = ()
+    pair: str = ""
 
 
 def describe(scene: xr.Dataset | str | Path) -> SceneInfo:
@@ -105,7 +108,17 @@ def describe(scene: xr.Dataset | str | Path) -> SceneInfo:
         labels=_labels(data["labels"].values, grid) if "labels" in data else (),
         warps=tuple(attrs.get("cryonet:warps", ())),
         remarks=tuple(str(r) for r in attrs.get("cryonet:remarks", ())),
+        pair=_pair(attrs.get("cryonet:insar") or {}),
     )
+
+
+def _pair(insar: Mapping[str, Any]) -> str:
+    if not insar:
+        return ""
+    days = [insar.get(key) or "unknown" for key in ("primary_date", "secondary_date")]
+    baseline, looks = insar.get("temporal_baseline_days"), insar.get("looks")
+    span = "" if baseline is None else f" ({baseline} days)"
+    return f"{days[0]} to {days[1]}{span}, {looks or 'unknown'} looks"
 
 
 def _variable(data: xr.DataArray) -> VariableInfo:
@@ -167,6 +180,7 @@ def scene_table(info: SceneInfo) -> Table:
         "title": info.title or "–",
         "time": info.datetime or "unknown",
         "kind": kind[info.synthetic],
+        **({"radar": info.pair} if info.pair else {}),
         "CRS": info.crs,
         "size": f"{info.shape[0]:,} rows × {info.shape[1]:,} columns",
         "pixel": " × ".join(f"{side:.10g}" for side in info.resolution),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -321,6 +322,7 @@ def test_a_gallery_shows_every_layer_once_by_family() -> None:
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert [text.split("\n")[0] for text in texts] == list(stack.data_vars)
     assert any(text.startswith("slope\n") and text.endswith(" degree") for text in texts)
+    assert any(re.fullmatch(r"elevation\n50\d\d … 50\d\d m", text) for text in texts)
     pictures = [ax for ax in figure.axes if ax.images]
     assert len(pictures) == len(stack)
     assert max(max(ax.images[0].get_array().shape) for ax in pictures) <= 400

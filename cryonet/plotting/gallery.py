@@ -66,7 +66,7 @@ def layer_gallery(stack: xr.Dataset, *, columns: int = COLUMNS) -> Figure:
             shown.axes.set_aspect("equal")
             units = str(small[name].attrs.get("units", "1"))
             unit = "" if units == "1" else f" {units}"
-            words = f"{name}\n{low:.3g} … {high:.3g}{unit}"
+            words = f"{name}\n{_figure(low)} … {_figure(high)}{unit}"
             place = {"transform": ax.transAxes, "ha": "center", "va": "top"}
             ax.text(0.5, -0.03, words, fontsize=7, **place)
     return figure
@@ -74,3 +74,8 @@ def layer_gallery(stack: xr.Dataset, *, columns: int = COLUMNS) -> Figure:
 
 def _title(family: str) -> str:
     return "Principal components" if family == "pca" else family.replace("_", " ").capitalize()
+
+
+def _figure(value: float) -> str:
+    """Return three digits, or all those before the point of a larger number."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -22,6 +22,7 @@ from cryonet.insar_scene import add_insar
 from cryonet.layers import build_stack
 from cryonet.progress import Cancelled
 from cryonet.scene import open_scene, read_item, scene_from_arrays
+from cryonet.scene_info import describe
 from cryonet.scene_writer import add_to_scene, write_scene
 from cryonet.sources.local import import_scene
 
@@ -249,11 +250,15 @@ def test_a_real_pair_keeps_its_statistics(shared: Path, tmp_path: Path) -> None:
     assert np.nanmean(made) == pytest.approx(heights.mean(), rel=0.02)
     pair = read_item(scene)["properties"]["cryonet:insar"]
     assert pair["temporal_baseline_days"] == 24 and "looks" not in pair
-    assert any("looks" in text for text in read_item(scene)["properties"]["cryonet:remarks"])
+    remarks = read_item(scene)["properties"]["cryonet:remarks"]
+    assert remarks == ["the looks of the coherence are not known: its bias is not either"]
+    assert describe(scene).pair == "2018-01-06 to 2018-01-30 (24 days), unknown looks"
 
 
 def test_the_command(scene: Path, hyp3: MakeProduct) -> None:
+    assert describe(scene).pair == ""
     found = CliRunner().invoke(app, ["scene", "add-insar", str(scene), str(hyp3())])
     assert found.exit_code == 0 and "coherence" in found.output
+    assert "2019-07-04 to 2019-07-16 (12 days), 80 looks" in found.output
     again = CliRunner().invoke(app, ["scene", "add-insar", str(scene), str(hyp3())])
     assert again.exit_code == 2
