@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,12 @@ def pixel_areas(geobox: GeoBox) -> NDArray[np.float64]:
         area, _ = geod.polygon_area_perimeter([0, width, width, 0], [lower, lower, upper, upper])
         areas.append(abs(area) / 1e6)
     return np.array(areas)[:, None]
+
+
+def pixel_side(geobox: GeoBox) -> float:
+    """Return the side of a square as large as a pixel of the middle row, m."""
+    areas = pixel_areas(geobox)
+    return math.sqrt(float(areas[len(areas) // 2, 0]) * 1e6)
 
 
 def check_same_grid(first: GeoBox, second: GeoBox, *, what: str = "the two rasters") -> None:

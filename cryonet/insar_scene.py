@@ -65,7 +65,8 @@ def add_insar(
     GridError
         If a product does not overlap the scene.
     """
-    target = geobox_of(open_scene(scene))
+    with open_scene(scene) as opened:
+        target = geobox_of(opened)
     total = len(products) + 2
     progress.step(0, total, "reading products")
     found = [_formed(product, looks) for product in read_products(products)]

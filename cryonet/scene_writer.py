@@ -99,7 +99,8 @@ def add_to_scene(
     """
     target = Path(path).absolute()
     item = read_item(target)
-    check_same_grid(geobox_of(open_scene(target)), geobox_of(added), what="the scene")
+    with open_scene(target) as scene:
+        check_same_grid(geobox_of(scene), geobox_of(added), what="the scene")
     assets = _assets(added)
     there = [asset for asset in assets if asset in item["assets"]]
     if there and not overwrite:

@@ -23,8 +23,9 @@ from cryonet.layers.terrain_kernel import SERIES, series_of_arctangent
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
-#: Amplitudes beyond these are no samples: zero and NaN, and what float32 cannot square.
-DIM, BRIGHT = np.float32(1e-16), np.float32(1e16)
+#: Powers beyond these are those of no samples: zero and NaN, and amplitudes, 1e-16 and 1e16,
+#: that float32 cannot square.
+_LOW, _HIGH = np.float32(1e-16) ** 2, np.float32(1e16) ** 2
 
 #: float32 rounds pi upwards: this is the largest number below it.
 _PI = np.nextafter(np.float32(np.pi), _ZERO)
@@ -57,12 +58,16 @@ def _powers(first: Any, second: Any, one: Any, two: Any) -> None:
         two[j] = c * c + d * d
 
 
+@register_jitable
+def are_samples(one: Any, two: Any) -> Any:
+    """Return whether two powers are those of samples: neither missing nor out of range."""
+    return (one > _LOW) & (two > _LOW) & (one < _HIGH) & (two < _HIGH)
+
+
 @_compiled
 def _mark(one: Any, two: Any, known: Any) -> None:
-    low, high = DIM * DIM, BRIGHT * BRIGHT
     for j in range(known.size):
-        p, q = one[j], two[j]
-        known[j] = _ONE if (p > low) & (q > low) & (p < high) & (q < high) else _ZERO
+        known[j] = _ONE if are_samples(one[j], two[j]) else _ZERO
 
 
 @_compiled
@@ -73,10 +78,9 @@ def _mask(known: Any, values: Any) -> None:
 
 @_compiled
 def _all_known(one: Any, two: Any) -> bool:
-    low, high, missing = DIM * DIM, BRIGHT * BRIGHT, False
+    missing = False
     for j in range(one.size):
-        p, q = one[j], two[j]
-        missing |= not ((p > low) & (q > low) & (p < high) & (q < high))
+        missing |= not are_samples(one[j], two[j])
     return not missing
 
 

@@ -35,7 +35,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from cryonet.errors import LayerError
-from cryonet.grid import check_same_grid, pixel_areas
+from cryonet.grid import check_same_grid, pixel_side
 from cryonet.layers.bands import in_bands
 from cryonet.layers.coherence_kernel import window_rows
 from cryonet.layers.multilook_kernel import block_rows
@@ -128,7 +128,7 @@ def coherence(
     _check_sides("window", window, least=2)
     one, two, grid = _pair(primary, secondary, reference_phase)
     out = _windows(one, two, window, ["coherence"], threads)[0]
-    return _labelled("coherence", out, grid, _attrs(window, grid, grid))
+    return _labelled("coherence", out, grid, _attrs(window, grid))
 
 
 def interferogram(
@@ -183,7 +183,7 @@ def interferogram(
     one, two, grid = _pair(primary, secondary, reference_phase)
     if every_pixel:
         windows = _windows(one, two, looks, list(_TITLES), threads)
-        return _dataset(windows, grid, _attrs(looks, grid, grid))
+        return _dataset(windows, grid, _attrs(looks, grid))
     rows, cols = (int(side) for side in looks)
     shape = (one.shape[0] // rows, one.shape[1] // cols)
     if 0 in shape:
@@ -197,7 +197,7 @@ def interferogram(
 
     in_bands(band, shape[0], max(1, _BAND // rows), threads)
     coarse = grid and GeoBox(shape, grid.affine * Affine.scale(cols, rows), grid.crs)
-    return _dataset(out, coarse, _attrs(looks, grid, coarse))
+    return _dataset(out, coarse, _attrs(looks, grid))
 
 
 def _windows(
@@ -270,13 +270,11 @@ def _common_grid(given: Mapping[str, Any]) -> GeoBox | None:
     return common
 
 
-def _attrs(sides: tuple[int, int], grid: GeoBox | None, result: GeoBox | None) -> dict[str, Any]:
+def _attrs(sides: tuple[int, int], grid: GeoBox | None) -> dict[str, Any]:
     attrs: dict[str, Any] = {"looks": int(math.prod(sides))}
     if grid is not None:
-        # Degrees differ in length from north to south: those of the middle row stand.
-        areas = pixel_areas(grid)
-        area = float(areas[len(areas) // 2, 0]) * 1e6 * math.prod(sides)
-        attrs["native_resolution"] = round(math.sqrt(area), 3)
+        side = pixel_side(grid) * math.sqrt(math.prod(sides))
+        attrs["native_resolution"] = round(side, 3)
     return attrs
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from cryonet.layers.coherence_kernel import BRIGHT, DIM, blank, products, turn
+from cryonet.layers.coherence_kernel import are_samples, blank, products, turn
 
 #: Rows that are added up in single precision.
 _FEW = 16
@@ -30,13 +30,13 @@ def _add_cross(first: Any, second: Any, real: Any, imag: Any) -> None:
 
 @_compiled
 def _add_powers(first: Any, second: Any, one: Any, two: Any) -> bool:
-    low, high, missing = DIM * DIM, BRIGHT * BRIGHT, False
+    missing = False
     for j in range(one.size):
         a, b, c, d = first[2 * j], first[2 * j + 1], second[2 * j], second[2 * j + 1]
         p, q = a * a + b * b, c * c + d * d
         one[j] += p
         two[j] += q
-        missing |= not ((p > low) & (q > low) & (p < high) & (q < high))
+        missing |= not are_samples(p, q)
     return not missing
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from cryonet.errors import GridError, SceneError
-from cryonet.grid import Window, check_same_grid, pixel_areas
+from cryonet.grid import Window, check_same_grid, pixel_side
 from cryonet.scene import scene_from_arrays
 from cryonet.sources.checks import check_coherence, wrap_phase
 from cryonet.sources.raster import RasterBand, open_band, read_numbers
@@ -114,12 +113,6 @@ class InsarProduct:
         return scene
 
 
-def native_resolution(grid: GeoBox) -> float:
-    """Return the side of a square as large as a pixel in the middle of `grid`, m."""
-    areas = pixel_areas(grid)
-    return round(math.sqrt(float(areas[len(areas) // 2, 0]) * 1e6), 3)
-
-
 def read_rasters(coherence: Path, phase: Path, mask: Path | None = None) -> dict[str, Any]:
     """Return what an `InsarProduct` holds of a raster of coherence and one of phase.
 
@@ -155,7 +148,7 @@ def read_rasters(coherence: Path, phase: Path, mask: Path | None = None) -> dict
         raise SceneError("no pixel has a coherence", coherence.name, "Give a whole product.")
     return {
         "grid": bands[0].grid,
-        "native_resolution": native_resolution(bands[0].grid),
+        "native_resolution": round(pixel_side(bands[0].grid), 3),
         "coherence": known,
         "phase": turned,
         "wrapped": wrapped,

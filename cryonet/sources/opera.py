@@ -16,8 +16,8 @@ from pyproj.exceptions import CRSError
 
 from cryonet.cog import MAX_PIXELS
 from cryonet.errors import GridError, SceneError
-from cryonet.grid import check_same_grid
-from cryonet.sources.insar_product import SENTINEL1, InsarProduct, native_resolution
+from cryonet.grid import check_same_grid, pixel_side
+from cryonet.sources.insar_product import SENTINEL1, InsarProduct
 
 #: Where the image lies for each polarisation that is read.
 _IMAGES = ("/data/VV", "/data/HH")
@@ -65,7 +65,7 @@ def read_cslc_pair(paths: Sequence[Path]) -> InsarProduct:
         kind="opera_cslc_pair",
         grid=one["grid"],
         looks=1,
-        native_resolution=native_resolution(one["grid"]),
+        native_resolution=round(pixel_side(one["grid"]), 3),
         primary_date=one["day"],
         secondary_date=two["day"],
         wavelength=one["wavelength"],
