@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from copy import deepcopy
 from typing import Any
 
-from cryonet.manifest import Manifest
+from pystac.utils import datetime_to_str
 
-MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+from cryonet.errors import BundleError
+from cryonet.layers import LAYERS
+from cryonet.manifest import LayerEntry, Manifest
+from cryonet.stac import class_fields, declared, moment, optical_fields
+
+#: Versions as the extension wants them (semver.org); others, as 2.6 or 2.9.0a0, are left out.
+_SEMANTIC = re.compile(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?")
 
 
 def _figure(value: float | None) -> str:
@@ -55,64 +64,116 @@ class; experts themselves differ there by up to 30 % of area (Paul et al. 2013).
 
 
 def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
-    """Return a STAC Item with the machine-learning-model extension for a bundle."""
-    channels = len(manifest.layers)
-    size = manifest.tile
+    """Return a STAC Item with the machine-learning-model extension for a bundle.
+
+    Raises
+    ------
+    BundleError
+        If the manifest's ``created`` is not a time.
+    """
+    created = moment(manifest.created, what="the manifest's created", error=BundleError)
+    version = manifest.training.versions.get("torch", "")
     properties: dict[str, Any] = {
         "title": manifest.title,
-        "datetime": manifest.created,
-        "mlm:name": manifest.title,
+        "datetime": datetime_to_str(created),
+        "bands": [_band(entry) for entry in manifest.layers],
+        "mlm:name": _model_name(manifest.title),
         "mlm:architecture": "U-Net++ with scSE",
         "mlm:tasks": ["semantic-segmentation"],
-        "mlm:framework": "pytorch",
-        "mlm:framework_version": manifest.training.versions.get("torch", "unknown"),
+        "mlm:framework": "PyTorch",
         "mlm:total_parameters": manifest.parameters,
         "mlm:pretrained": False,
-        "mlm:input": [
-            {
-                "name": "layers",
-                "bands": list(manifest.layer_names),
-                "input": {
-                    "shape": [-1, channels, size, size],
-                    "dim_order": ["batch", "bands", "height", "width"],
-                    "data_type": "float32",
-                },
-                "value_scaling": [
-                    {"type": "z-score", "mean": e.statistics.mean, "stddev": e.statistics.std}
-                    for e in manifest.layers
-                ],
-            }
-        ],
-        "mlm:output": [
-            {
-                "name": "logits",
-                "tasks": ["semantic-segmentation"],
-                "result": {
-                    "shape": [-1, len(manifest.classes), size, size],
-                    "dim_order": ["batch", "class", "height", "width"],
-                    "data_type": "float32",
-                },
-                "classification:classes": [
-                    {"value": code, "name": c} for code, c in enumerate(manifest.classes)
-                ],
-            }
-        ],
+        "mlm:pretrained_source": None,
+        "mlm:hyperparameters": {
+            **manifest.model_dump(include={"tile", "overlap", "resolution"}),
+            **manifest.training.model_dump(include={"seed", "epochs"}),
+        },
+        "mlm:input": [_input(manifest)],
+        "mlm:output": [_output(manifest)],
     }
-    return {
+    if _SEMANTIC.fullmatch(version):
+        properties["mlm:framework_version"] = version
+    item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": [MLM],
         "id": name,
         "geometry": None,
         "properties": properties,
         "links": [],
-        "assets": {
-            "weights": {
-                "href": "./weights.safetensors",
-                "type": "application/vnd.safetensors",
-                "roles": ["mlm:model", "mlm:weights"],
-            },
-            "manifest": {"href": "./manifest.json", "type": "application/json"},
-            "card": {"href": "./CARD.md", "type": "text/markdown"},
+        "assets": deepcopy(_ASSETS),
+    }
+    # The core allows bands among the properties only if an asset has some too.
+    item["assets"]["weights"]["bands"] = [{"name": layer} for layer in manifest.layer_names]
+    return {**item, "stac_extensions": declared(item)}
+
+
+_ASSETS: dict[str, dict[str, Any]] = {
+    "weights": {
+        "href": "./weights.safetensors",
+        "type": "application/vnd.safetensors",
+        "roles": ["mlm:model", "mlm:weights"],
+        "mlm:artifact_type": "safetensors.torch.save",
+    },
+    "manifest": {"href": "./manifest.json", "type": "application/json", "roles": ["metadata"]},
+    "card": {"href": "./CARD.md", "type": "text/markdown", "roles": ["metadata"]},
+}
+
+
+def _model_name(title: str) -> str:
+    """Return `title` in the letters that a name may have: ASCII ones, digits, ``_``, ``.``, ``-``.
+
+    It begins with a letter and ends with a letter or digit.
+    """
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^A-Za-z0-9_.-]+", " ", plain).strip(" _.-")
+    return words if re.match(r"[A-Za-z].+", words[:-1]) else f"model {words}".strip()
+
+
+def _band(entry: LayerEntry) -> dict[str, Any]:
+    known = LAYERS.get(entry.name)
+    about = {"description": known.long_name} if known else {}
+    return {"name": entry.name, **about, "unit": entry.units, **optical_fields(entry.name)}
+
+
+def _scaling(entry: LayerEntry) -> dict[str, Any]:
+    """Return what `cryonet.normalise.normalise` does to known values of a layer, called A.
+
+    A z-score alone would leave out the clipping that comes before it.
+    """
+    stats = entry.statistics
+    clipped = f"clip(A, {stats.low!r}, {stats.high!r})"
+    expression = f"({clipped} - {stats.mean!r}) / {stats.std!r}"
+    return {"type": "processing", "format": "gdal-calc", "expression": expression}
+
+
+def _input(manifest: Manifest) -> dict[str, Any]:
+    size = manifest.tile
+    return {
+        "name": "layers",
+        "description": (
+            f"Layers in their units at {manifest.resolution:g} m, clipped and standardised; a "
+            "missing value becomes the fill of its layer, which the manifest holds."
+        ),
+        "bands": list(manifest.layer_names),
+        "input": {
+            "shape": [-1, len(manifest.layers), size, size],
+            "dim_order": ["batch", "bands", "height", "width"],
+            "data_type": "float32",
         },
+        "value_scaling": [_scaling(entry) for entry in manifest.layers],
+    }
+
+
+def _output(manifest: Manifest) -> dict[str, Any]:
+    size = manifest.tile
+    return {
+        "name": "logits",
+        "description": "Logits; their softmax over the classes is the probability of each.",
+        "tasks": ["semantic-segmentation"],
+        "result": {
+            "shape": [-1, len(manifest.classes), size, size],
+            "dim_order": ["batch", "class", "height", "width"],
+            "data_type": "float32",
+        },
+        **class_fields(len(manifest.classes)),
     }

@@ -171,6 +171,7 @@ def predict_scene(
         "model": manifest.title,
         "weights_sha256": manifest.weights_sha256,
         "scene": str(scene.attrs.get("id", "")),
+        "datetime": str(scene.attrs.get("datetime", "")),
         "synthetic": int(bool(scene.attrs.get("synthetic")) or manifest.synthetic),
     }
     return result

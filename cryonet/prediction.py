@@ -14,12 +14,22 @@ import rioxarray
 import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.xr import wrap_xr
+from pystac.utils import datetime_to_str
 
 from cryonet.atomic import check_replaceable, whole_folder
 from cryonet.classes import CLASSES, NODATA
 from cryonet.cog import Band, open_raster, origin_tags, write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import footprint, geobox_of
+from cryonet.stac import (
+    class_fields,
+    declared,
+    derived_from,
+    grid_fields,
+    moment,
+    resolution,
+    software,
+)
 
 PASSPORT, ITEM = "passport.json", "prediction.json"
 
@@ -32,6 +42,7 @@ def write_prediction(
     out: str | Path,
     *,
     passport: Mapping[str, Any],
+    sources: Mapping[str, str | Path] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a prediction's folder, whole or not at all; return it.
@@ -46,6 +57,9 @@ def write_prediction(
         As `cryonet.predict.predict_scene` returns it.
     passport
         Where it came from: inputs and their hashes, warps, versions, settings.
+    sources
+        Files of the STAC Items of the scene and of the model, by title: the item links to
+        them as what it is derived from.
 
     Raises
     ------
@@ -57,7 +71,9 @@ def write_prediction(
         _write_rasters(prediction, work)
         text = json.dumps({**passport, "prediction": prediction.attrs}, indent=2, default=str)
         (work / PASSPORT).write_text(text + "\n", encoding="utf-8")
-        item = _item(prediction, target.name).to_dict(include_self_link=False)
+        links = derived_from(sources or {}, target)
+        item = _item(prediction, target.name, links).to_dict(include_self_link=False)
+        item["stac_extensions"] = declared(item)
         (work / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
     return target
 
@@ -95,33 +111,63 @@ def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.where(known, steps, NODATA).astype(np.uint8)
 
 
-def _item(prediction: xr.Dataset, name: str) -> pystac.Item:
-    geobox = geobox_of(prediction)
+def _item(prediction: xr.Dataset, name: str, links: list[pystac.Link]) -> pystac.Item:
+    geobox, attrs = geobox_of(prediction), prediction.attrs
     outline, bbox = footprint(geobox)
+    stated, now = attrs.get("datetime"), datetime.now(UTC)
     item = pystac.Item(
         id=name,
         geometry=outline,
         bbox=bbox,
-        datetime=datetime.now(UTC),
+        datetime=moment(stated, what="the scene's time", error=SceneError) if stated else now,
         properties={
-            "proj:code": str(geobox.crs),
-            "proj:shape": list(geobox.shape),
-            "proj:transform": list(tuple(geobox.transform)[:6]),
-            "synthetic": bool(prediction.attrs.get("synthetic")),
+            **grid_fields(geobox),
+            "created": datetime_to_str(now, timespec="seconds"),
+            "processing:level": "L4",
+            "processing:lineage": _lineage(attrs),
+            "processing:software": software(),
+            "synthetic": bool(attrs.get("synthetic")),
         },
     )
-    for asset in ("classes", "probabilities", "confidence"):
+    if not stated:
+        item.properties["cryonet:datetime"] = "unknown; the time of writing stands in"
+    item.add_links(links)
+    for asset, bands in _bands(prediction).items():
         item.add_asset(
             asset,
-            pystac.Asset(f"./{asset}.tif", media_type=pystac.MediaType.COG, roles=["data"]),
+            pystac.Asset(
+                f"./{asset}.tif",
+                media_type=pystac.MediaType.COG,
+                roles=["data"],
+                extra_fields={"bands": bands},
+            ),
         )
-    codes = [{"value": c.code, "name": c.name} for c in CLASSES]
-    item.assets["classes"].extra_fields["classification:classes"] = codes
+    item.assets["classes"].extra_fields |= class_fields(prediction.sizes["class"])
     item.add_asset(
         "passport",
         pystac.Asset(f"./{PASSPORT}", media_type=pystac.MediaType.JSON, roles=["metadata"]),
     )
     return item
+
+
+def _bands(prediction: xr.Dataset) -> dict[str, list[dict[str, Any]]]:
+    stored = {
+        "data_type": "uint8",
+        "nodata": NODATA,
+        "raster:spatial_resolution": resolution(geobox_of(prediction)),
+    }
+    share = {**stored, "unit": "1", "raster:scale": _STEP, "raster:offset": 0.0}
+    return {
+        "classes": [{"name": "classes", **stored}],
+        "probabilities": [{"name": str(n), **share} for n in prediction["class"].values],
+        "confidence": [{"name": "confidence", **share}],
+    }
+
+
+def _lineage(attrs: Mapping[str, Any]) -> str:
+    model, scene = attrs.get("model"), attrs.get("scene")
+    of = (f" by the model {model}" if model else "") + (f" from the scene {scene}" if scene else "")
+    return f"Classes predicted{of}: {PASSPORT} holds inputs, hashes and settings."
 
 
 def read_passport(path: str | Path) -> dict[str, Any]:

@@ -164,6 +164,11 @@ class StoredBand(BaseModel):
     nodata: float | Literal["nan", "inf", "-inf"] | None = None
     scale: float = Field(1.0, alias="raster:scale", gt=0, allow_inf_nan=False)
     offset: float = Field(0.0, alias="raster:offset", allow_inf_nan=False)
+    # Known, for other readers of the item; nothing here depends on them.
+    spatial_resolution: float | None = Field(None, alias="raster:spatial_resolution")
+    common_name: str | None = Field(None, alias="eo:common_name")
+    center_wavelength: float | None = Field(None, alias="eo:center_wavelength")
+    full_width_half_max: float | None = Field(None, alias="eo:full_width_half_max")
     about: dict[str, Any] = Field(default_factory=dict, alias="cryonet:about")
 
 

@@ -22,7 +22,7 @@ from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
 from cryonet.layers.copies import Copy, find_copies
 from cryonet.layers.fits import FIT_NAMES, fits_of
 from cryonet.progress import SILENT, Progress
-from cryonet.scene import open_scene, read_item
+from cryonet.scene import ITEM_NAME, open_scene, read_item
 from cryonet.scene_writer import check_target, write_scene
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def run_prediction(
     progress: Progress = SILENT,
 ) -> Path:
     """Predict a scene with a bundle and write the prediction's folder; return it."""
-    from cryonet.bundle import load_bundle
+    from cryonet.bundle import ITEM, load_bundle
     from cryonet.predict import predict_scene
     from cryonet.prediction import PASSPORT, write_prediction
 
@@ -279,7 +279,14 @@ def run_prediction(
             name: version(name) for name in ("cryonet", "torch", "numpy", "rasterio", "xarray")
         },
     }
-    return write_prediction(prediction, target, passport=passport, overwrite=overwrite)
+    where = Path(scene)
+    origins = {
+        "scene": where / ITEM_NAME if where.is_dir() else where,
+        "model": Path(bundle) / ITEM,
+    }
+    return write_prediction(
+        prediction, target, passport=passport, sources=origins, overwrite=overwrite
+    )
 
 
 def run_evaluation(
