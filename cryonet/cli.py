@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer.core import TyperCommand, TyperGroup
 
 from cryonet import __version__, workflows
+from cryonet.cli_scene import scene_app
+from cryonet.command import Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
 from cryonet.console import ConsoleProgress, confusion_table, doctor_table, score_table
 from cryonet.doctor import examine
 from cryonet.errors import CryonetError
-from cryonet.insar_scene import LOOKS, add_insar
 from cryonet.layers import LAYERS, layers_table
-from cryonet.progress import Cancelled
-from cryonet.sample_scene import sample_scene
-from cryonet.samples import MIRROR, SAMPLES
-from cryonet.scene_info import describe, scene_tables
-from cryonet.sources.local import import_scene, parse_assignments
 
-
-class Refusing(TyperGroup):
-    """Tells an error of the user's in one line and exits with 2; Ctrl-C with 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except CryonetError as error:
-            typer.secho(f"Error: {error}", err=True, fg="red")
-            ctx.exit(2)
-        except (KeyboardInterrupt, Cancelled) as stop:
-            typer.echo(f"Cancelled: {stop or 'nothing was written'}.", err=True)
-            ctx.exit(130)
-
-
-class ManyValues(TyperCommand):
-    """Lets ``--bands a=1 b=2`` stand for ``--bands a=1 --bands b=2``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat an option before each further NAME=VALUE behind it."""
-        spread: list[str] = []
-        option = None
-        for arg in args:
-            if arg.startswith("-"):
-                option = arg if arg in ("--bands", "--labels") else None
-            elif option and "=" in arg and spread[-1] != option:
-                spread.append(option)
-            spread.append(arg)
-        return super().parse_args(ctx, spread)
-
-
-def _group(text: str) -> typer.Typer:
-    return typer.Typer(help=text, cls=Refusing, no_args_is_help=True, rich_markup_mode="markdown")
-
-
-app = _group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
-scene_app = _group("Make and describe scenes.")
-layers_app = _group("List and compute feature layers.")
+app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
+layers_app = group("List and compute feature layers.")
 app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
-
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
-Out = Annotated[Path, typer.Argument(help="What to write; it must not exist yet.")]
 
 
 def _version(wanted: bool) -> None:
@@ -81,127 +36,6 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-@scene_app.command("import", cls=ManyValues)
-def scene_import(
-    out: Out,
-    bands: Annotated[list[str], typer.Option(help="Optical bands, NAME=FILE:BAND …")],
-    dem: Annotated[str | None, typer.Option(help="Elevation in metres.")] = None,
-    coherence: Annotated[str | None, typer.Option(help="Coherence, 0 to 1.")] = None,
-    phase: Annotated[str | None, typer.Option(help="Interferometric phase, radians.")] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(help="Outlines: clean_ice=, debris=, lake= or glacier=FILE …"),
-    ] = None,
-    clean_ice: Annotated[
-        str | None,
-        typer.Option(help="Where a glacier outline is clean ice, the rest debris: 'red>=0.55'."),
-    ] = None,
-    scale: Annotated[float | None, typer.Option(help="Reflectance a number.")] = None,
-    offset: Annotated[float | None, typer.Option(help="Reflectance of number 0.")] = None,
-    metadata: Annotated[
-        Path | None,
-        typer.Option(help="STAC item or SAFE folder that states scale and offset."),
-    ] = None,
-    nodata: Annotated[float | None, typer.Option(help="Number that means missing.")] = None,
-    resolution: Annotated[float | None, typer.Option(help="Pixel side, metres.")] = None,
-    like: Annotated[str | None, typer.Option(help="Band or file whose grid is used.")] = None,
-    acquired: Annotated[str | None, typer.Option(help="ISO time of the image.")] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Build a scene from local rasters and outlines of any CRS."""
-    with ConsoleProgress("import") as progress:
-        path = import_scene(
-            out,
-            parse_assignments(bands),
-            dem=dem,
-            coherence=coherence,
-            phase=phase,
-            labels=parse_assignments(labels or [], what="label"),
-            clean_ice_rule=clean_ice,
-            scale=scale,
-            offset=offset,
-            metadata=metadata,
-            nodata=nodata,
-            resolution=resolution,
-            like=like,
-            acquired=acquired,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    _show_scene(path)
-
-
-@scene_app.command("add-insar")
-def scene_add_insar(
-    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
-    products: Annotated[
-        list[Path],
-        typer.Argument(help="HyP3 folders or zips, *_cc.tif and *_unw.tif, or two OPERA CSLC."),
-    ],
-    looks: Annotated[
-        tuple[int, int], typer.Option(help="Rows and columns of a pixel made of OPERA's images.")
-    ] = LOOKS,
-    overwrite: Overwrite = False,
-) -> None:
-    """Add coherence and phase of one pair of radar images to a scene."""
-    with ConsoleProgress("add-insar") as progress:
-        add_insar(scene, products, looks=looks, overwrite=overwrite, progress=progress)
-    _show_scene(scene)
-
-
-@scene_app.command("info")
-def scene_info(scene: Annotated[Path, typer.Argument(help="A scene's folder.")]) -> None:
-    """Print bands, units, coverage, grid and label shares of a scene."""
-    _show_scene(scene)
-
-
-def _show_scene(path: Path) -> None:
-    console = Console()
-    for table in scene_tables(describe(path)):
-        console.print(table)
-
-
-@scene_app.command("synthetic")
-def scene_synthetic(
-    out: Out,
-    size: Annotated[int, typer.Option(help="Rows and columns, pixels of 10 m.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Same seed, same scene.")] = 0,
-    region: Annotated[str, typer.Option(help="poiqu or montblanc.")] = "poiqu",
-    dem: Annotated[str | None, typer.Option(help="Real terrain instead of generated.")] = None,
-    outlines: Annotated[Path | None, typer.Option(help="Real glacier outlines.")] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Generate the synthetic teaching scene: all eight input families, known truth."""
-    with ConsoleProgress("synthetic scene") as progress:
-        path = workflows.make_synthetic(
-            out,
-            size=size,
-            seed=seed,
-            region=region,
-            dem=dem,
-            outlines=outlines,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    _show_scene(path)
-
-
-@scene_app.command("sample")
-def scene_sample(
-    name: Annotated[str, typer.Argument(help=f"Which: {', '.join(SAMPLES)}.")],
-    out: Out,
-    mirror: Annotated[
-        Path | None, typer.Option(help=f"A folder with its files; else {MIRROR}, or the network.")
-    ] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Fetch a public sample and make a scene of it."""
-    with ConsoleProgress("sample") as progress:
-        path = sample_scene(name, out, mirror=mirror, overwrite=overwrite, progress=progress)
-    _show_scene(path)
-    typer.echo(SAMPLES[name].terms)
 
 
 @app.command()

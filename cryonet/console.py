@@ -19,8 +19,10 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from cryonet.catalogue_plan import Plan
 from cryonet.doctor import Finding
 from cryonet.evaluate import Scores
+from cryonet.sources.area import AREAS
 
 _SIGNS = {"good": "[green]✓", "poor": "[yellow]![/]", "bad": "[red]✗"}
 
@@ -105,4 +107,43 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         found = escape(finding.value)
         table.add_row(_SIGNS[finding.state], finding.name, found, escape(finding.remedy))
+    return table
+
+
+def candidates_table(plan: Plan) -> Table:
+    """Return the passes that were looked at for a scene, the best first."""
+    order = plan.order
+    table = Table(title=f"{len(plan.candidates)} passes over {order.area.title}, the best first")
+    for heading in ("", "day and satellite", "tiles"):
+        table.add_column(heading)
+    for heading in ("cloud", "missing", "snow", "sun", "marks"):
+        table.add_column(heading, justify="right")
+    table.add_column("picture", overflow="fold")
+    for place, candidate in enumerate(plan.candidates):
+        cover, taken = candidate.cover, candidate.acquisition
+        table.add_row(
+            "[green]✓" if place in plan.chosen else "",
+            escape(taken.name),
+            str(len(taken.items)),
+            *(f"{share:.0%}" for share in (cover.cloud, cover.missing, cover.snow)),
+            f"{candidate.height:.0f}°",
+            f"{candidate.total:.2f}",
+            f"[link={taken.thumbnail}]{escape(taken.thumbnail)}[/link]" if taken.thumbnail else "–",
+        )
+    table.caption = (
+        "✓ is loaded. Cloud (with its shadow) and snow are of what a pass covers of the area, "
+        "after its scene classification. Fewer marks are better: cloud and missing ground, snow, "
+        "months from the season, a low sun."
+    )
+    return table
+
+
+def areas_table() -> Table:
+    """Return the named study areas."""
+    table = Table(title="Study areas: boxes and months are our choice")
+    for heading in ("name", "where", "west south east north", "months", "why"):
+        table.add_column(heading, overflow="fold")
+    for area in AREAS.values():
+        box = " ".join(f"{edge:g}" for edge in area.box)
+        table.add_row(area.name, area.title, box, ", ".join(map(str, area.months)), area.reason)
     return table

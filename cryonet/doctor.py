@@ -15,6 +15,8 @@ from typing import Literal
 import psutil
 import requests
 
+from cryonet.sources.catalogue import CATALOGUES
+
 #: Good; works, with less; does not work.
 State = Literal["good", "poor", "bad"]
 
@@ -38,12 +40,6 @@ DRIVERS = {
     "GTiff": "reads GeoTIFFs",
     "COG": "writes scenes and predictions",
     "JP2OpenJPEG": "reads SAFE products of Sentinel-2",
-}
-
-#: Catalogues that scenes can come from.
-CATALOGUES = {
-    "Earth Search": "https://earth-search.aws.element84.com/v1",
-    "Planetary Computer": "https://planetarycomputer.microsoft.com/api/stac/v1",
 }
 
 #: Below these the machine is short: for a bundle of CryoNet's own size, and for a scene.
@@ -85,8 +81,8 @@ def examine(
     yield _disk(Path(folder))
     yield _compiled_code()
     if catalogues:
-        for name, url in CATALOGUES.items():
-            yield _catalogue(name, url, timeout)
+        for catalogue in CATALOGUES.values():
+            yield _catalogue(catalogue.title, catalogue.url, timeout)
 
 
 def _python() -> Finding:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from cryonet import doctor
 from cryonet.cli import app
 from cryonet.doctor import Finding, examine
+from cryonet.sources.catalogue import Catalogue
 
 
 def report(folder: Path, **more: Any) -> dict[str, Finding]:
@@ -90,7 +91,8 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_catalogues_are_asked_and_those_that_do_not_answer_are_poor(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = {"A": f"{server}catalogue", "B": f"{server}none", "C": "http://127.0.0.1:9"}
+    addresses = {"A": f"{server}catalogue", "B": f"{server}none", "C": "http://127.0.0.1:9"}
+    places = {name: Catalogue(name, url) for name, url in addresses.items()}
     monkeypatch.setattr(doctor, "CATALOGUES", places)
     found = report(tmp_path)
     assert found["A"].state == "good" and found["A"].value.startswith("answers")

@@ -146,14 +146,24 @@ def read_scaling(path: str | Path) -> dict[str, Scaling]:
         raise SceneError("the metadata file is too long", file.name, rule)
     text = file.read_bytes()
     if file.suffix.lower() == ".xml":
-        return product_scaling(text, file.name)
+        return _finite(product_scaling(text, file.name), file.name)
     try:
-        item = json.loads(text)
+        # Whole numbers of any length become infinite here, not an error later.
+        item = json.loads(text, parse_int=float)
     except (ValueError, RecursionError) as error:
         raise SceneError("the metadata file is not JSON", file.name, f"{error}.") from error
     if not isinstance(item, dict) or item.get("type") != "Feature":
         raise SceneError("the metadata file is not a STAC item", file.name, "Its type is Feature.")
-    return item_scaling(item)
+    return _finite(item_scaling(item), file.name)
+
+
+def _finite(found: dict[str, Scaling], name: str) -> dict[str, Scaling]:
+    """Return what was found, if reflectance can come of it."""
+    for band, how in found.items():
+        if not (how.scale > 0 and math.isfinite(how.scale) and math.isfinite(how.offset)):
+            shown = f"{name}: {band} × {how.scale} + {how.offset}"
+            raise SceneError("the metadata file's scale cannot be used", shown, "Get it again.")
+    return found
 
 
 def item_scaling(item: Mapping[str, Any]) -> dict[str, Scaling]:
@@ -168,7 +178,7 @@ def item_scaling(item: Mapping[str, Any]) -> dict[str, Scaling]:
     properties, assets = _mapping(item.get("properties")), _mapping(item.get("assets"))
     found = {}
     for name in SENTINEL2:
-        asset = _asset(assets, name)
+        asset = band_asset(assets, name)
         if asset is not None:
             found[name] = _scaling(properties, asset, f"{item.get('id')}: {name}")
     if not found:
@@ -181,7 +191,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _asset(assets: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+def band_asset(assets: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """Return the asset of a band; that of its finest pixels, where there are several."""
     number = SENTINEL2[name][0]
     for key in (name, number, *(f"{number}_{side}m" for side in (10, 20, 60))):
@@ -203,7 +213,7 @@ def _scaling(properties: Mapping[str, Any], asset: Mapping[str, Any], what: str)
         return Scaling(scale or SCALE, 0.0, f"{applied} is true")
     if scale is not None and offset is not None:
         return Scaling(scale, offset, "the item's raster bands")
-    baseline, key = _baseline(properties)
+    baseline, key = baseline_of(properties)
     if baseline is None:
         shown = f"{what}: scale {scale}, offset {offset}, no processing baseline"
         rule = "State scale and offset: 0.0001 and, from baseline 04.00 on unless harmonised, -0.1."
@@ -225,7 +235,8 @@ def _number(value: Any, key: str, what: str) -> float | None:
     return float(value)
 
 
-def _baseline(properties: Mapping[str, Any]) -> tuple[tuple[int, int] | None, str]:
+def baseline_of(properties: Mapping[str, Any]) -> tuple[tuple[int, int] | None, str]:
+    """Return the processing baseline an item states, and the property that does; None and ""."""
     for key in _BASELINES:
         found = re.fullmatch(r"(\d{2})\.(\d{2})", str(properties.get(key, "")))
         if found:
@@ -256,7 +267,7 @@ def product_scaling(text: bytes, name: str = _MTD) -> dict[str, Scaling]:
     scale = 1 / quantum[0][1]
     offsets = {int(key): value * scale for key, value in _texts(root, "BOA_ADD_OFFSET") if key}
     found = root.findtext(".//PROCESSING_BASELINE") or ""
-    baseline, _ = _baseline({_BASELINES[0]: found.strip()})
+    baseline, _ = baseline_of({_BASELINES[0]: found.strip()})
     if offsets:
         missing = [band for band, (_, number) in SENTINEL2.items() if number not in offsets]
         if missing:

@@ -77,7 +77,8 @@ def _kept(source: GeoBox, resolution: float | None) -> GeoBox | None:
 
 
 def _around(source: GeoBox, crs: CRS, resolution: float | None) -> GeoBox:
-    outline = source.extent if source.crs == crs else source.extent.to_crs(crs)
+    # Edges straight on one map are curved on another: points between corners count as well.
+    outline = source.extent.to_crs(crs, resolution="auto")
     box = outline.boundingbox
     height, width = source.shape
     own = np.sqrt(outline.area / (height * width))
