@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
+import torch
 from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -17,12 +19,26 @@ from cryonet.card import mlm_item, model_card
 from cryonet.errors import BundleError, CryonetError
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest
-from cryonet.models import build_model
+from cryonet.models import build_model, parameter_count
 
 WEIGHTS, MANIFEST, CARD, ITEM = "weights.safetensors", "manifest.json", "CARD.md", "item.json"
 
 #: A manifest is text of some kilobytes; anything far larger is not one.
 _MANIFEST_LIMIT = 5_000_000
+
+#: The header of weights takes some 120 bytes a tensor; networks have hundreds of them.
+_HEADER_LIMIT = 4_000_000
+
+#: Encoders are named with these; other marks make libraries look for them on a network or
+#: in a folder.
+_ENCODER = re.compile(r"[A-Za-z0-9_.\-]+")
+
+
+#: What libraries raise for a network that cannot be, beside what `build_model` catches.
+_BUILD_ERRORS = (
+    AssertionError, AttributeError, IndexError, NotImplementedError, OSError, OverflowError,
+    TypeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +117,65 @@ def load_bundle(path: str | Path, *, device: str = "cpu") -> Bundle:
     file = Path(path) / WEIGHTS
     if not file.is_file():
         raise BundleError("the bundle has no weights", str(path), f"It holds {WEIGHTS}.")
+    network = _network(manifest, device="meta")  # shapes alone, without memory
+    _check_size(file, network)
     data = file.read_bytes()
     _check_hash(data, manifest, Path(path))
     try:
         state = load(data)
     except safetensors.SafetensorError as error:
         raise BundleError("the weights cannot be read", str(file), f"{error}.") from error
-    try:
-        module = build_model(
-            manifest.model, layers=len(manifest.layers), classes=len(manifest.classes)
-        )
-    except CryonetError as error:
-        raise BundleError(error.what, error.value, error.rule) from error
-    _check_tensors(state, module.state_dict())
+    _check_tensors(state, network.state_dict())
+    _check_parameters(manifest, network)
+    module = _network(manifest, device="cpu")
     module.load_state_dict(state)
     return Bundle(module.to(device).eval(), manifest)
+
+
+def _network(manifest: Manifest, *, device: str) -> nn.Module:
+    """Return the network that a manifest describes, as yet untrained."""
+    config = manifest.model
+    if not _ENCODER.fullmatch(config.encoder):
+        rule = "Letters, digits and _ . - name an encoder; none is fetched."
+        raise BundleError("the encoder's name cannot be used", config.encoder, rule)
+    try:
+        with torch.device(device):
+            return build_model(config, layers=len(manifest.layers), classes=len(manifest.classes))
+    except CryonetError as error:
+        raise BundleError(error.what, error.value, error.rule) from error
+    except _BUILD_ERRORS as error:
+        rule = f"The library says: {error}."
+        raise BundleError("the network cannot be built", config.encoder, rule) from error
+
+
+def _check_size(file: Path, network: nn.Module) -> None:
+    """Refuse weights that cannot be the network's by their size, before they are read."""
+    most = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    size = file.stat().st_size
+    if size > most + _HEADER_LIMIT:
+        raise BundleError(
+            "the weights do not fit the network",
+            f"{file.name}: {size:,} bytes",
+            f"The network of the manifest takes {most:,}.",
+        )
+    with file.open("rb") as stream:
+        start = stream.read(8)
+    # A safetensors file begins with the length of its header.
+    header = int.from_bytes(start, "little")
+    if len(start) == 8 and header > min(size - 8, _HEADER_LIMIT):
+        rule = f"They begin with a header of at most {_HEADER_LIMIT:,} bytes."
+        raise BundleError("the weights cannot be read", f"{file.name}: header {header:.3g}", rule)
+
+
+def _check_parameters(manifest: Manifest, network: nn.Module) -> None:
+    count = parameter_count(network)
+    if manifest.parameters != count:
+        shown = str(manifest.parameters)
+        raise BundleError(
+            "the manifest gives another number of parameters",
+            shown if len(shown) < 20 else f"a number of {len(shown)} digits",
+            f"The network it describes has {count:,}.",
+        )
 
 
 def _check_hash(data: bytes, manifest: Manifest, path: Path) -> None:

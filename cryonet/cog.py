@@ -38,6 +38,10 @@ MAX_PIXELS = 2**30
 #: A file this many times smaller than its pixels, and this large unpacked, is a bomb.
 BOMB_RATIO, BOMB_BYTES = 400, 512 * 2**20
 
+#: A block is decoded whole: one larger than this is larger than its raster only in a file
+#: that is meant to fill the memory.
+MAX_BLOCK_BYTES = 64 * 2**20
+
 
 # What a full disk becomes depends on which write it meets.
 _WRITE_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)
@@ -120,6 +124,14 @@ def _check_size(source: DatasetReader, path: Path) -> None:
             f"{path.name} unpacks to far more than it is",
             f"{unpacked / 2**20:.0f} MiB from {path.stat().st_size:,} bytes",
             f"Above {BOMB_BYTES // 2**20} MiB a file may grow {BOMB_RATIO} times at most.",
+        )
+    height, width = source.block_shapes[0]
+    block = height * width * sum(_bytes(kind) for kind in source.dtypes)
+    if block > max(MAX_BLOCK_BYTES, unpacked):
+        raise SceneError(
+            f"{path.name} has blocks larger than itself",
+            f"{height} × {width}",
+            f"A block of more than {MAX_BLOCK_BYTES // 2**20} MiB fits into its raster.",
         )
 
 

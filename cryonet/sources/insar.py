@@ -13,15 +13,14 @@ OPERA CSLC pair           two HDF5 files of one burst, and its static layers if 
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 
 from cryonet.errors import SceneError
+from cryonet.sources.archive import DAMAGES, check_swelling, unpack_member
 from cryonet.sources.hyp3 import LAYOVER_SHADOW, is_hyp3, read_hyp3
 from cryonet.sources.insar_product import InsarProduct, read_rasters
 from cryonet.sources.opera import read_cslc_pair
@@ -156,14 +155,11 @@ def _unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = _checked(archive.infolist(), path.name)
             for member in members:
-                target = folder / PurePosixPath(member.filename).name
-                # The library stops at the size that was declared, and checks the sum.
-                with archive.open(member) as source, target.open("xb") as stream:
-                    shutil.copyfileobj(source, stream)
+                unpack_member(archive, member, folder / PurePosixPath(member.filename).name)
     except FileExistsError as error:
         name = Path(str(error.filename)).name
         raise SceneError("the zip holds a file twice", name, "Give one product.") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+    except DAMAGES as error:
         # A zip that is locked with a password ends as a RuntimeError.
         rule = f"It cannot be unpacked: {str(error).rstrip('.')}."
         raise SceneError("the zip is damaged", path.name, rule) from error
@@ -186,4 +182,5 @@ def _checked(members: list[zipfile.ZipInfo], name: str) -> list[zipfile.ZipInfo]
     if size > _MOST_BYTES:
         rule = f"At most {_MOST_BYTES // 2**30} GiB are unpacked."
         raise SceneError(f"{name} is too large", f"{size:,} bytes unpacked", rule)
+    check_swelling(wanted, name)
     return wanted

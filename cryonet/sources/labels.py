@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from cryonet.classes import BURN_ORDER, CLASSES, NODATA
 from cryonet.errors import SceneError
 from cryonet.fetch import local_path
+from cryonet.sources.inventory import Origin, parse_span
 from cryonet.sources.polygons import Polygons, read_polygons
 from cryonet.sources.raster import fingerprint
 from cryonet.sources.rule import CleanIceRule
@@ -37,6 +38,37 @@ class Labels:
 
     codes: NDArray[np.uint8]
     record: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a user says of a file of labels: its days and where it comes from, None if unsaid."""
+
+    days: tuple[date, date] | None = None
+    source: str | None = None
+
+
+def stated_origins(
+    files: Mapping[str, str | Path],
+    dates: Mapping[str, str] | None,
+    sources: Mapping[str, str] | None,
+) -> dict[str, Stated]:
+    """Return what is stated of the files, by role.
+
+    Raises
+    ------
+    SceneError
+        If something is stated of a role that has no file, or a date cannot be read.
+    """
+    dates, sources = dates or {}, sources or {}
+    for role in (*dates, *sources):
+        if role not in files:
+            given = ", ".join(files) or "none"
+            raise SceneError("what is stated has no label file", role, f"Given are: {given}.")
+    return {
+        role: Stated(parse_span(dates[role]) if role in dates else None, sources.get(role))
+        for role in files
+    }
 
 
 def check_roles(files: Mapping[str, str | Path], rule: CleanIceRule | None) -> None:
@@ -73,6 +105,7 @@ def burn_labels(
     *,
     rule: CleanIceRule | None = None,
     reflectance: NDArray[np.float32] | None = None,
+    stated: Mapping[str, Stated] | None = None,
 ) -> Labels:
     """Return the class codes of outlines on `grid`: 0 where there are none.
 
@@ -89,6 +122,8 @@ def burn_labels(
     reflectance
         The band of `rule` on `grid`; where it is NaN inside an outline the class is
         unknown, 255. Nothing else in the imagery touches the labels.
+    stated
+        Days and source of a file by role, in place of what its columns tell.
 
     References
     ----------
@@ -99,7 +134,7 @@ def burn_labels(
     rows = []
     for role in ROLES:
         if role in files:
-            masks[role], row = _burn(files[role], grid, role)
+            masks[role], row = _burn(files[role], grid, role, (stated or {}).get(role, Stated()))
             rows.append(row)
     unknown: Mask = np.zeros(tuple(grid.shape), dtype=bool)
     glacier = masks.pop("glacier", None)
@@ -110,13 +145,29 @@ def burn_labels(
     for name in BURN_ORDER:
         if name in masks:
             codes[masks[name]] = _CODES[name]
-    record: dict[str, Any] = {"burn_order": list(BURN_ORDER), "files": rows}
+    record: dict[str, Any] = {
+        "burn_order": list(BURN_ORDER),
+        "files": rows,
+        "classes": _sources_of_classes(files),
+    }
     if rule is not None:
         record |= {"rule": str(rule), "rule_in_words": rule.in_words()}
     elif glacier is not None:
         other = "debris" if "clean_ice" in files else "clean_ice"
         record["rule_in_words"] = f"{other} is the glacier outline without the other class"
     return Labels(codes, record)
+
+
+def _sources_of_classes(files: Mapping[str, str | Path]) -> dict[str, list[str]]:
+    """Return the roles of the files that each class is made of: a glacier gives both ices."""
+    ice = [role for role in ("glacier", "clean_ice", "debris") if role in files]
+    made = {}
+    for name in BURN_ORDER:
+        whole = "glacier" in files and name != "lake" and name not in files
+        roles = ice if whole else [name]
+        if all(role in files for role in roles):
+            made[name] = roles
+    return made
 
 
 def outline_mask(path: str | Path, grid: GeoBox) -> Mask:
@@ -132,9 +183,9 @@ def _rasterise(found: Polygons, grid: GeoBox) -> Mask:
     return mask
 
 
-def _burn(path: str | Path, grid: GeoBox, role: str) -> tuple[Mask, dict[str, Any]]:
+def _burn(path: str | Path, grid: GeoBox, role: str, stated: Stated) -> tuple[Mask, dict[str, Any]]:
     file = local_path(path)
-    found = read_polygons(file, grid)
+    found = read_polygons(file, grid, role=role)
     mask = _rasterise(found, grid)
     row = {
         "role": role,
@@ -145,12 +196,25 @@ def _burn(path: str | Path, grid: GeoBox, role: str) -> tuple[Mask, dict[str, An
         "mended": found.mended,
         "skipped": found.skipped,
         "pixels": int(mask.sum()),
-        "inventory": found.origin.inventory,
-        "outlines_from": found.origin.first and found.origin.first.isoformat(),
-        "outlines_to": found.origin.last and found.origin.last.isoformat(),
-        "undated": found.origin.undated,
+        **({"line_types": found.line_types} if found.line_types else {}),
+        **_origin_row(found.origin, stated),
     }
     return mask, row
+
+
+def _origin_row(told: Origin, stated: Stated) -> dict[str, Any]:
+    """Return inventory and days, and whether the file's columns or the user gave the days."""
+    first, last = stated.days or (told.first, told.last)
+    days = [told.first and told.first.isoformat(), told.last and told.last.isoformat()]
+    return {
+        "inventory": stated.source or told.inventory,
+        "outlines_from": first and first.isoformat(),
+        "outlines_to": last and last.isoformat(),
+        "dates_from": "stated" if stated.days else "columns" if told.first else None,
+        "undated": 0 if stated.days else told.undated,
+        **({"inventory_in_file": told.inventory} if stated.source and told.inventory else {}),
+        **({"dates_in_file": days} if stated.days and told.first else {}),
+    }
 
 
 def remarks_on(row: Mapping[str, Any], image: date | None) -> list[str]:
@@ -168,17 +232,40 @@ def remarks_on(row: Mapping[str, Any], image: date | None) -> list[str]:
         remarks.append(f"{role}: no pixel centre lies in {row['file']}")
     if row["mended"]:
         remarks.append(f"{role}: {row['mended']} polygons crossed themselves and were mended")
+    if row["skipped"]:
+        remarks.append(f"{role}: {row['skipped']} features are no polygons and were left out")
+    if "line_types" in row:
+        remarks.append(f"{role}: {_line_types_in_words(row['line_types'])}")
     if row["outlines_from"] is None:
         return [*remarks, f"{role}: the outlines of {row['file']} tell no date"]
+    return [*remarks, f"{role}: {_days_in_words(row, image)}"]
+
+
+def _line_types_in_words(line_types: Mapping[str, Mapping[str, int]]) -> str:
+    parts = [
+        f"{', '.join(f'{number} {kind}' for kind, number in counts.items())} {words}"
+        for key, words in (("used", "used"), ("cut_out", "cut out"), ("left_out", "left out"))
+        if (counts := line_types[key])
+    ]
+    return f"of the GLIMS line types {'; '.join(parts)}"
+
+
+def _days_in_words(row: Mapping[str, Any], image: date | None) -> str:
     span = " to ".join(dict.fromkeys((row["outlines_from"], row["outlines_to"])))
-    text = f"{role}: outlines of {row['inventory']}, {span}"
+    text = f"outlines of {row['inventory'] or row['file']}, {span}"
     if image is not None:
         days = [
             abs((image - date.fromisoformat(row[key])).days)
             for key in ("outlines_from", "outlines_to")
         ]
         text += f", up to {max(days) / 365.25:.1f} years from the image"
-    return [*remarks, text]
+    if row["undated"]:
+        text += f"; {row['undated']} more tell no date"
+    if row["dates_from"] == "stated":
+        text += ", as stated"
+    if "dates_in_file" in row:
+        text += f"; the file tells {' to '.join(dict.fromkeys(row['dates_in_file']))}"
+    return text
 
 
 def _part(

@@ -23,7 +23,14 @@ from cryonet.sources.checks import (
     remark_on_floor,
     wrap_phase,
 )
-from cryonet.sources.labels import Labels, burn_labels, check_roles, remarks_on
+from cryonet.sources.labels import (
+    Labels,
+    Stated,
+    burn_labels,
+    check_roles,
+    remarks_on,
+    stated_origins,
+)
 from cryonet.sources.raster import RasterBand, fingerprint, open_band, read_numbers
 from cryonet.sources.rule import CleanIceRule, parse_rule
 from cryonet.sources.scaling import Scaling, choose_scaling, read_scaling
@@ -64,6 +71,8 @@ def import_scene(
     coherence: str | Path | None = None,
     phase: str | Path | None = None,
     labels: Mapping[str, str | Path] | None = None,
+    label_dates: Mapping[str, str] | None = None,
+    label_sources: Mapping[str, str] | None = None,
     clean_ice_rule: str | CleanIceRule | None = None,
     scale: float | None = None,
     offset: float | None = None,
@@ -93,6 +102,9 @@ def import_scene(
     labels
         Vector files by role: ``clean_ice``, ``debris``, ``lake``, ``glacier``; a path, or
         ``URL#sha256=…``.
+    label_dates, label_sources
+        By role, the days and the inventory of a file whose columns do not tell them, or in
+        place of what they tell: ``"2018"``, ``"2018-09"``, ``"2013/2017"``; a name.
     clean_ice_rule
         How whole glacier outlines are parted: ``"red>=0.549"``.
     scale, offset
@@ -124,6 +136,7 @@ def import_scene(
     check_target(out, overwrite=overwrite)
     _check_names(bands, given, nodata)
     check_roles(labels or {}, rule)
+    origins = stated_origins(labels or {}, label_dates, label_sources)
     _check_rule_band(rule, bands)
     when = _time(acquired)
     stated = {} if metadata is None else read_scaling(metadata)
@@ -139,7 +152,7 @@ def import_scene(
     known: dict[str, Any] = {**(properties or {}), "synthetic": False, "datetime": when}
     if labels:
         progress.step(len(found), total, "burning labels")
-        burned = _burn(work, labels, rule, when)
+        burned = _burn(work, labels, rule, when, origins)
         known["cryonet:labels"] = burned.record
     progress.step(total - 1, total, "writing")
     path = _write(work, out, known, overwrite)
@@ -297,9 +310,10 @@ def _burn(
     labels: Mapping[str, str | Path],
     rule: CleanIceRule | None,
     when: str | None,
+    origins: Mapping[str, Stated],
 ) -> Labels:
     reflectance = work.arrays[rule.band] if rule is not None else None
-    burned = burn_labels(labels, work.grid, rule=rule, reflectance=reflectance)
+    burned = burn_labels(labels, work.grid, rule=rule, reflectance=reflectance, stated=origins)
     work.arrays["labels"] = burned.codes
     image = datetime.fromisoformat(when).date() if when else None
     for row in burned.record["files"]:

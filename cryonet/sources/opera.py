@@ -14,7 +14,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
-from cryonet.cog import MAX_PIXELS
+from cryonet.cog import BOMB_BYTES, BOMB_RATIO, MAX_PIXELS
 from cryonet.errors import GridError, SceneError
 from cryonet.grid import check_same_grid, pixel_side
 from cryonet.sources.insar_product import SENTINEL1, InsarProduct
@@ -25,6 +25,10 @@ _IMAGES = ("/data/VV", "/data/HH")
 _MASK = "/data/layover_shadow_mask"
 _TIME = "/identification/zero_doppler_start_time"
 _WAVELENGTH = "/metadata/processing_information/input_burst_metadata/wavelength"
+
+
+#: Bytes of a single value: times and codes are short.
+_LONGEST = 2**16
 
 
 def read_cslc_pair(paths: Sequence[Path]) -> InsarProduct:
@@ -95,7 +99,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with h5py.File(path, "r") as file:
             return _parts(file, path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         rule = f"The HDF5 library says: {str(error).rstrip('.')}."
         raise SceneError("the file is not sound HDF5", path.name, rule) from error
 
@@ -104,6 +108,7 @@ def _parts(file: h5py.File, path: Path) -> dict[str, Any]:
     name = next((name for name in _IMAGES if _local(file, name) is not None), None)
     mask = _local(file, _MASK)
     if name is None and mask is not None and mask.ndim == 2 and 0 < mask.size <= MAX_PIXELS:
+        _check_swelling(mask, path)
         grid = _grid(file, path, mask.shape)
         return {"file": path.name, "grid": grid, "mask": mask[()]}
     if name is None:
@@ -116,16 +121,48 @@ def _parts(file: h5py.File, path: Path) -> dict[str, Any]:
     if image.size > MAX_PIXELS or image.size == 0:
         rule = f"From 1 to {MAX_PIXELS:,} pixels are read."
         raise SceneError(f"{path.name} does not fit", image.shape, rule)
+    _check_swelling(image, path)
     grid = _grid(file, path, image.shape)
-    wavelength = _local(file, _WAVELENGTH)
     return {
         "file": path.name,
         "dataset": name,
         "grid": grid,
         "image": image.astype(np.complex64)[()],
         "day": _day(file, path),
-        "wavelength": SENTINEL1 if wavelength is None else float(wavelength[()]),
+        "wavelength": _wavelength(file, path),
     }
+
+
+def _check_swelling(data: h5py.Dataset, path: Path) -> None:
+    """Refuse data of which little or nothing is stored, as of rasters (`cryonet.cog`)."""
+    stored = path.stat().st_size
+    if data.nbytes > BOMB_BYTES and data.nbytes > BOMB_RATIO * stored:
+        raise SceneError(
+            f"{path.name} unpacks to far more than it is",
+            f"{data.nbytes / 2**20:.0f} MiB from {stored:,} bytes",
+            f"Above {BOMB_BYTES // 2**20} MiB a file may grow {BOMB_RATIO} times at most.",
+        )
+
+
+def _one(file: h5py.File, name: str, path: Path) -> Any:
+    """Return a single value stored in this file, or None; arrays of them are not read."""
+    stored = _local(file, name)
+    if stored is not None and (stored.size != 1 or stored.dtype.itemsize > _LONGEST):
+        raise SceneError(f"{path.name} holds no single value", name, "Get the file again.")
+    return None if stored is None else stored[()]
+
+
+def _wavelength(file: h5py.File, path: Path) -> float:
+    value = _one(file, _WAVELENGTH, path)
+    if value is None:
+        return SENTINEL1
+    try:
+        length = float(value)
+    except (TypeError, ValueError):
+        length = 0.0
+    if not 0.001 < length < 10:
+        raise SceneError(f"{path.name} states no wavelength", str(value), "It is in metres.")
+    return length
 
 
 def _local(file: h5py.File, name: str) -> Any:
@@ -149,7 +186,7 @@ def _local(file: h5py.File, name: str) -> Any:
 
 def _grid(file: h5py.File, path: Path, shape: tuple[int, int]) -> GeoBox:
     names = ("/data/x_coordinates", "/data/y_coordinates", "/data/projection")
-    x, y, code = (_local(file, name) for name in names)
+    x, y, code = _local(file, names[0]), _local(file, names[1]), _one(file, names[2], path)
     if x is None or y is None or code is None:
         raise SceneError(f"{path.name} has no grid", ", ".join(names), "All three are needed.")
     if (y.size, x.size) != shape:
@@ -157,8 +194,8 @@ def _grid(file: h5py.File, path: Path, shape: tuple[int, int]) -> GeoBox:
         raise SceneError(f"{path.name} has another grid than its image", pair, "Get it again.")
     across, down = _step(x[()], path), _step(y[()], path)
     try:
-        crs = CRS(f"EPSG:{int(code[()])}")
-    except (CRSError, TypeError, ValueError) as error:
+        crs = CRS(f"EPSG:{int(code)}")
+    except (CRSError, TypeError, ValueError, OverflowError) as error:
         rule = "It is the number of an EPSG code."
         raise SceneError(f"{path.name} has no CRS", "/data/projection", rule) from error
     # Coordinates are those of the pixels' centres.
@@ -176,10 +213,9 @@ def _step(values: Any, path: Path) -> float:
 
 
 def _day(file: h5py.File, path: Path) -> date | None:
-    stored = _local(file, _TIME)
-    if stored is None:
+    value = _one(file, _TIME, path)
+    if value is None:
         return None
-    value = stored[()]
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
     try:
         return datetime.strptime(text[:10], "%Y-%m-%d").date()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio.features
@@ -13,7 +14,8 @@ from odc.geo.geobox import GeoBox
 from shapely import Point, box, contains_xy
 
 from cryonet.errors import SceneError
-from cryonet.sources.labels import burn_labels, check_roles
+from cryonet.sources.labels import burn_labels, check_roles, remarks_on
+from cryonet.sources.polygons import read_polygons
 from cryonet.sources.rule import CleanIceRule
 
 MakeOutlines = Callable[..., Path]
@@ -54,6 +56,106 @@ def test_a_nunatak_stays_open(outlines: MakeOutlines) -> None:
     assert held(nunatak).sum() > 50
     assert not labels.codes[held(nunatak)].any()
     assert (labels.codes[held(CLEAN) & ~held(nunatak)] == 1).all()
+
+
+def glims(path: Path, shapes: list[tuple[str | None, object]]) -> Path:
+    """A file as GLIMS gives it: outlines of several kinds in one layer."""
+    rows = [
+        {"line_type": kind, "glac_id": "G1", "anlys_id": 7, "src_date": "2010-04-09T00:00:00"}
+        for kind, _ in shapes
+    ]
+    frame = gpd.GeoDataFrame(rows, geometry=[shape for _, shape in shapes], crs="EPSG:32645")
+    frame.to_file(path)
+    return path
+
+
+ROCK, POND = Point(478150, 3107940).buffer(60), Point(478280, 3107900).buffer(30)
+GLIMS = [
+    ("glac_bound", CLEAN),
+    ("intrnl_rock", ROCK),
+    ("debris_cov", DEBRIS),
+    ("supra_lake", POND),
+    ("pro_lake", LAKE),
+    ("snowline", box(478000, 3107740, 478010, 3107750)),
+]
+
+
+@pytest.mark.parametrize("name", ["g.gpkg", "g.shp", "g.geojson"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_nunataks_are_holes_or_polygons_of_their_own(
+    tmp_path: Path, name: str, apart: bool
+) -> None:
+    shapes = [("glac_bound", CLEAN), ("intrnl_rock", ROCK)]
+    path = glims(tmp_path / name, shapes if apart else [("glac_bound", CLEAN - ROCK)])
+    debris = glims(tmp_path / "d.gpkg", [("debris_cov", DEBRIS)])
+    labels = burn_labels({"glacier": path, "debris": debris}, GRID)
+    wanted = np.where(held(DEBRIS), 2, np.where(held(CLEAN - ROCK), 1, 0))
+    np.testing.assert_array_equal(labels.codes, wanted)
+    assert held(ROCK).sum() > 50
+
+
+@pytest.mark.parametrize(
+    ("role", "shape", "used", "cut"),
+    [
+        ("glacier", CLEAN - ROCK, {"glac_bound": 1}, {"intrnl_rock": 1}),
+        ("clean_ice", CLEAN - ROCK - DEBRIS, {"glac_bound": 1},
+         {"debris_cov": 1, "intrnl_rock": 1}),
+        ("debris", DEBRIS, {"debris_cov": 1}, {}),
+        ("lake", POND | LAKE, {"pro_lake": 1, "supra_lake": 1}, {}),
+    ],
+)  # fmt: skip
+def test_each_role_takes_its_line_types(
+    tmp_path: Path, role: str, shape: object, used: dict[str, int], cut: dict[str, int]
+) -> None:
+    path = glims(tmp_path / "glims.gpkg", GLIMS)
+    found = read_polygons(path, GRID, role=role)
+    burned = rasterio.features.geometry_mask(found.shapes, (40, 50), GRID.affine, invert=True)
+    np.testing.assert_array_equal(burned, held(shape))
+    rest = {kind: 1 for kind, _ in GLIMS if kind not in used and kind not in cut}
+    assert found.line_types == {"used": used, "cut_out": cut, "left_out": rest}
+    assert found.origin.inventory == "GLIMS"
+    assert found.origin.undated == 0
+
+
+def test_line_types_are_recorded_and_said(tmp_path: Path) -> None:
+    path = glims(tmp_path / "glims.gpkg", GLIMS)
+    row = burn_labels({"clean_ice": path}, GRID).record["files"][0]
+    assert row["line_types"]["cut_out"] == {"debris_cov": 1, "intrnl_rock": 1}
+    said = (
+        "clean_ice: of the GLIMS line types 1 glac_bound used; 1 debris_cov, 1 intrnl_rock cut "
+        "out; 1 pro_lake, 1 snowline, 1 supra_lake left out"
+    )
+    assert said in remarks_on(row, None)
+
+
+@pytest.mark.parametrize(
+    ("role", "kinds"),
+    [
+        ("lake", ["glac_bound", "intrnl_rock"]),
+        ("debris", ["pro_lake"]),
+        ("glacier", ["debris_cov"]),
+    ],
+)
+def test_a_file_without_the_role_s_line_types_is_refused(
+    tmp_path: Path, role: str, kinds: list[str]
+) -> None:
+    path = glims(tmp_path / "glims.gpkg", [(kind, CLEAN) for kind in kinds])
+    with pytest.raises(SceneError, match=f"no outlines of {role}") as caught:
+        read_polygons(path, GRID, role=role)
+    assert kinds[0] in str(caught.value.value)
+
+
+def test_a_column_of_other_line_types_means_nothing(tmp_path: Path) -> None:
+    path = glims(tmp_path / "other.gpkg", [("solid", CLEAN), (None, LAKE)])
+    found = read_polygons(path, GRID, role="lake")
+    assert len(found.shapes) == 2 and not found.line_types
+
+
+def test_a_glacier_that_is_all_rock_leaves_nothing(tmp_path: Path) -> None:
+    path = glims(tmp_path / "glims.gpkg", [("glac_bound", ROCK), ("intrnl_rock", CLEAN)])
+    labels = burn_labels({"clean_ice": path}, GRID)
+    assert not labels.codes.any()
+    assert labels.record["files"][0]["pixels"] == 0
 
 
 def test_debris_is_the_outline_minus_clean_ice(outlines: MakeOutlines) -> None:

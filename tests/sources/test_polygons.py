@@ -7,7 +7,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyogrio
 import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -175,6 +178,22 @@ def test_a_damaged_geopackage_is_refused(outlines: MakeOutlines) -> None:
     path.write_bytes(whole[:5000])
     with pytest.raises(SceneError, match="damaged"):
         read_polygons(path, GRID)
+
+
+def test_several_layers_are_refused_and_named(outlines: MakeOutlines, tmp_path: Path) -> None:
+    path = outlines("a.gpkg", [SQUARE])
+    frame = gpd.GeoDataFrame({"n": [1]}, geometry=[SQUARE], crs="EPSG:32645")
+    frame.to_file(path, layer="lakes", mode="a")
+    with pytest.raises(SceneError, match="several layers") as caught:
+        read_polygons(path, GRID)
+    assert "lakes" in str(caught.value.value)
+
+
+def test_a_table_beside_the_outlines_is_no_layer(outlines: MakeOutlines) -> None:
+    """Styles are kept in a table without geometry."""
+    path = outlines("a.gpkg", [SQUARE])
+    pyogrio.write_dataframe(pd.DataFrame({"qml": ["<qgis/>"]}), path, layer="styles", append=False)
+    assert len(read_polygons(path, GRID).shapes) == 1
 
 
 def test_a_zip_of_two_is_refused(outlines: MakeOutlines, tmp_path: Path) -> None:
