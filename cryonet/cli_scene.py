@@ -46,6 +46,13 @@ def scene_import(
         list[str] | None,
         typer.Option(help="Outlines: clean_ice=, debris=, lake= or glacier=FILE …"),
     ] = None,
+    label_dates: Annotated[
+        list[str] | None,
+        typer.Option(help="Days of outlines: lake=2018-09, debris=2013/2017 …"),
+    ] = None,
+    label_sources: Annotated[
+        list[str] | None, typer.Option(help="Inventory of outlines: 'lake=Shugar et al. 2020' …")
+    ] = None,
     clean_ice: Annotated[
         str | None,
         typer.Option(help="Where a glacier outline is clean ice, the rest debris: 'red>=0.55'."),
@@ -71,6 +78,8 @@ def scene_import(
             coherence=coherence,
             phase=phase,
             labels=parse_assignments(labels or [], what="label"),
+            label_dates=parse_assignments(label_dates or [], what="label date"),
+            label_sources=parse_assignments(label_sources or [], what="label source"),
             clean_ice_rule=clean_ice,
             scale=scale,
             offset=offset,

@@ -27,6 +27,10 @@ class Refusing(TyperGroup):
             ctx.exit(130)
 
 
+#: Options that take several NAME=VALUE.
+MANY = ("--bands", "--labels", "--label-dates", "--label-sources")
+
+
 class ManyValues(TyperCommand):
     """Lets ``--bands a=1 b=2`` stand for ``--bands a=1 --bands b=2``."""
 
@@ -36,7 +40,7 @@ class ManyValues(TyperCommand):
         option = None
         for arg in args:
             if arg.startswith("-"):
-                option = arg if arg in ("--bands", "--labels") else None
+                option = arg if arg in MANY else None
             elif option and "=" in arg and spread[-1] != option:
                 spread.append(option)
             spread.append(arg)

@@ -47,7 +47,7 @@ class ModelConfig(_Frozen):
     """
 
     architecture: str = "cryonet"
-    encoder: str = "resnet101"
+    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]+$")] = "resnet101"
     decoder_channels: Annotated[tuple[int, ...], Field(min_length=3, max_length=5)] = (
         256,
         128,

@@ -29,6 +29,9 @@ from cryonet.grid import check_same_grid, geobox_of
 
 ITEM_NAME = "scene.json"
 
+#: Bytes of an item; those of scenes of many files are some hundred kilobytes.
+LONGEST = 5 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -193,6 +196,8 @@ def read_item(path: str | Path) -> dict[str, Any]:
     file = where / ITEM_NAME if where.is_dir() else where
     if not file.is_file():
         raise SceneError("there is no scene", str(where), f"A scene's folder holds {ITEM_NAME}.")
+    if file.stat().st_size > LONGEST:
+        raise SceneError("the scene's item is too long", file.name, f"At most {LONGEST:,} bytes.")
     try:
         item = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -216,7 +221,8 @@ def data_assets(item: Mapping[str, Any]) -> dict[str, StoredAsset]:
     """
     found = {}
     for name, asset in item["assets"].items():
-        if isinstance(asset, dict) and "data" in asset.get("roles", ()):
+        roles = asset.get("roles") if isinstance(asset, dict) else None
+        if isinstance(roles, list) and "data" in roles:
             try:
                 found[name] = StoredAsset.model_validate(asset)
             except ValidationError as error:
@@ -299,7 +305,11 @@ def _open_asset(file: Path, asset: StoredAsset, chunks: int | None) -> xr.DataAr
 
 
 def _inside(folder: Path, href: str) -> Path:
-    file = (folder / href).resolve()
+    try:
+        file = (folder / href).resolve()
+        file.is_file()
+    except (OSError, ValueError) as error:
+        raise SceneError("an asset has no file name", href[:80], f"{error}.") from error
     if not file.is_relative_to(folder.resolve()):
         raise SceneError("an asset lies outside the scene's folder", href, "Keep files together.")
     return file

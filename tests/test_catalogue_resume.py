@@ -72,7 +72,11 @@ class TestStopped:
                 assert not out.exists()
                 kept.append(len(list(Journal(out).folder.glob("window*"))))
             assert kept == sorted(kept) and 0 < kept[-1] < 4
-            fetch_scene(out, plan_scene(out, order, patience=PATIENCE), patience=PATIENCE)
+            rest = StopAt(10**9)
+            plan = plan_scene(out, order, patience=PATIENCE)
+            fetch_scene(out, plan, patience=PATIENCE, progress=rest)
+            loaded = [text for _, _, text in rest.told if "sentinel-2a" in text]
+            assert len(loaded) == 2 * (4 - kept[-1])  # passes of the windows that were not kept
             assert len(served.searches) == searches + 2  # the first plan's, and no other
         assert files_of(out) == files_of(tmp_path / "whole")
         properties = [read_item(path)["properties"] for path in (out, tmp_path / "whole")]

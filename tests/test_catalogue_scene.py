@@ -282,6 +282,22 @@ class TestRanking:
         ):
             fetched(tmp_path / "scene", served)
 
+    def test_a_pass_is_used_only_up_to_the_cloud_allowed(self, tmp_path: Path) -> None:
+        with catalogue(tmp_path / "web", Image(codes=cloudy(slice(0, 0.45))), dem=False) as served:
+            plan = plan_scene(tmp_path / "a", order_of(served, max_cloud=0.5), patience=PATIENCE)
+            assert 0.3 < plan.candidates[0].cover.cloud < 0.5
+            with pytest.raises(SceneError, match="no pass is clear enough"):
+                plan_scene(tmp_path / "b", order_of(served), patience=PATIENCE)
+
+    def test_no_more_passes_are_loaded_than_are_needed(self, tmp_path: Path) -> None:
+        images = [Image(day=day) for day in (0, 2, 4)]
+        with catalogue(tmp_path / "web", *images, dem=False) as served:
+            out = tmp_path / "scene"
+            best = plan_scene(out, order_of(served), patience=PATIENCE)
+            order = order_of(served, composite="median", images=2)
+            median = plan_scene(out, order, patience=PATIENCE)
+        assert (best.chosen, median.chosen) == ([0], [0, 1])
+
     def test_a_newer_processing_takes_the_place_of_an_older(self, tmp_path: Path) -> None:
         images = Image(form="cogs"), Image(form="applied"), Image(form="bands")
         with catalogue(tmp_path / "web", *images, dem=False) as served:

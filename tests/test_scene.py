@@ -191,6 +191,10 @@ def band(item: dict[str, Any], index: int = 0) -> dict[str, Any]:
         (lambda i: i["assets"]["optical"].update(href="../other.tif"), "outside"),
         (lambda i: i["assets"]["optical"].update(href="/etc/hostname"), "outside"),
         (lambda i: i["assets"]["optical"].update(href="./gone.tif"), "does not exist"),
+        (lambda i: i["assets"]["optical"].update(href="a\0b.tif"), "no file name"),
+        (lambda i: i["assets"]["optical"].update(href="a" * 5000), "no file name"),
+        (lambda i: [a.update(roles=5) for a in i["assets"].values()], "no data"),
+        (lambda i: i.update(more=["x" * 1000] * 6000), "too long"),
         (lambda i: i["assets"].update(copy=i["assets"]["optical"]), "comes twice"),
     ],
 )

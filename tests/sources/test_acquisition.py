@@ -142,7 +142,7 @@ class TestRank:
         )
 
     def test_where_no_item_tells_the_sun_it_is_computed(self) -> None:
-        night = START + timedelta(hours=12)
+        night = START - timedelta(hours=12)
         assert self.ranked(("night", night, CLEAR, None), ("day", START, CLEAR, None)) == [
             "day",
             "night",

@@ -15,7 +15,9 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from shapely import box
+from typer.testing import CliRunner
 
+from cryonet.cli import app
 from cryonet.errors import SceneError
 from cryonet.scene import read_item
 from cryonet.sources.inventory import Origin, origin_of, parse_day, parse_span
@@ -196,6 +198,30 @@ def test_what_is_stated_takes_the_place_of_what_the_file_tells(
     assert f"lake: outlines of Hi-MAG, {said}" in remarks
     assert any(r.endswith("as stated; the file tells 2015-01-01 to 2017-12-31") for r in remarks)
     assert "clean_ice: the outlines of mine.gpkg tell no date" in remarks
+
+
+def test_the_command_takes_days_and_sources(
+    inventory: Callable[..., Path], tif: Callable[..., Path], tmp_path: Path
+) -> None:
+    red = tif("red.tif", np.full((40, 50), 0.3, np.float32))
+    mine = inventory([{"name": "a"}], [NEAR], "mine.gpkg")
+    more = inventory([{"name": "b"}], [NEAR], "more.gpkg")
+    made = CliRunner().invoke(
+        app,
+        [
+            *("scene", "import", str(tmp_path / "scene"), "--bands", f"red={red}"),
+            *("--labels", f"lake={mine}", f"debris={more}"),
+            *("--label-dates", "lake=2018-09", "debris=2013/2017"),
+            *("--label-sources", "lake=field survey", "debris=a colleague"),
+        ],
+    )
+    assert made.exit_code == 0, made.output
+    rows = read_item(tmp_path / "scene")["properties"]["cryonet:labels"]["files"]
+    told = {row["role"]: (row["inventory"], row["outlines_to"]) for row in rows}
+    assert told == {
+        "lake": ("field survey", "2018-09-30"),
+        "debris": ("a colleague", "2017-12-31"),
+    }
 
 
 def test_every_role_tells_source_days_and_distance(
