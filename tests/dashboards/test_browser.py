@@ -34,6 +34,7 @@ def browser():
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.fail("the browser test needs Chromium on the PATH: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE / 4)
     with sync_playwright() as play:
         started = play.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield started
