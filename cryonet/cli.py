@@ -15,6 +15,7 @@ from cryonet.config import EXAMPLE, load_config
 from cryonet.console import ConsoleProgress, confusion_table, doctor_table, score_table
 from cryonet.doctor import examine
 from cryonet.errors import CryonetError
+from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
 
 app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
@@ -152,6 +153,21 @@ def train(
     with ConsoleProgress("train") as progress:
         path = workflows.run_training(load_config(config), overwrite=overwrite, progress=progress)
     typer.echo(f"wrote {path}; its card is {path / 'CARD.md'}")
+
+
+@app.command()
+def experiment(
+    config: Annotated[Path, typer.Argument(help="A TOML file: models, stacks, folds, seeds.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare models with equal budget and search; what is finished is not run again."""
+    from cryonet.experiment import run_experiment
+    from cryonet.experiment_report import write_report
+
+    settings = load_experiment(config)
+    with ConsoleProgress("experiment") as progress:
+        results = run_experiment(settings, overwrite=overwrite, progress=progress)
+    typer.echo(f"wrote {write_report(settings, results)}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ figure. Nothing is shown or saved here.
 """
 
 from cryonet.plotting.charts import plot_confusion, plot_distributions, plot_history, plot_spectra
+from cryonet.plotting.comparison import plot_comparison
 from cryonet.plotting.gallery import layer_gallery
 from cryonet.plotting.maps import (
     plot_classes,
@@ -18,6 +19,7 @@ from cryonet.plotting.maps import (
 __all__ = [
     "layer_gallery",
     "plot_classes",
+    "plot_comparison",
     "plot_composite",
     "plot_confusion",
     "plot_distributions",

@@ -1,0 +1,121 @@
+"""What an experiment compares, as read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cryonet.config import FeatureConfig, ModelConfig, SplitConfig, TrainConfig
+from cryonet.errors import ConfigError
+
+#: How a scene is parted. ``tiles`` gives random tiles of one chip to the test, side by side
+#: with those trained on: it flatters every model, and stands here to show by how much.
+Fold = Literal["blocks", "west", "east", "north", "south", "tiles"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class ExperimentConfig(BaseModel):
+    """Models × stacks × folds × seeds, all with the same budget and the same search.
+
+    Attributes
+    ----------
+    title, out
+        What it is called; folder of its results.
+    scenes
+        Folders of labelled scenes.
+    models, stacks
+        By the name they have in the table.
+    folds, seeds
+        Ways to part the scenes, and seeds of split, weights and batches.
+    learning_rates, sweep_epochs
+        Tried for each model, stack and fold with the first seed, that many epochs each; the
+        best on validation blocks is used for all seeds.
+    samples
+        Times test blocks are drawn anew for the intervals of paired differences.
+    train
+        Keys of `TrainConfig` that all runs share.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    out: Path
+    scenes: Annotated[tuple[Path, ...], Field(min_length=1)]
+    models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
+    stacks: Annotated[dict[Name, str | tuple[str, ...]], Field(min_length=1)]
+    folds: Annotated[tuple[Fold, ...], Field(min_length=1)] = ("blocks",)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    learning_rates: Annotated[tuple[float, ...], Field(min_length=1)] = (1e-3,)
+    sweep_epochs: Annotated[int, Field(ge=1)] = 2
+    samples: Annotated[int, Field(ge=100)] = 2000
+    train: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _shared(self) -> ExperimentConfig:
+        varied = {"scenes", "out", "features", "model", "seed", "learning_rate"} & set(self.train)
+        if varied:
+            raise ValueError(f"the experiment itself sets {', '.join(sorted(varied))}")
+        if len(set(self.seeds)) < len(self.seeds) or len(set(self.folds)) < len(self.folds):
+            raise ValueError("a seed or fold comes twice")
+        for fold in self.folds:
+            self.run(next(iter(self.models)), next(iter(self.stacks)), fold, self.seeds[0])
+        return self
+
+    def run(
+        self,
+        model: str,
+        stack: str,
+        fold: Fold,
+        seed: int,
+        *,
+        learning_rate: float | None = None,
+        epochs: int | None = None,
+    ) -> TrainConfig:
+        """Return the training configuration of one run."""
+        shared = {"title": self.title, **self.train}
+        base = TrainConfig.model_validate({**shared, "scenes": self.scenes, "out": self.out})
+        changes = {
+            "features": FeatureConfig(stack=self.stacks[stack]),
+            "model": self.models[model],
+            "split": _split(base, fold),
+            "seed": seed,
+            "learning_rate": learning_rate or self.learning_rates[0],
+            "epochs": epochs or base.epochs,
+        }
+        return base.model_copy(update=changes)
+
+
+def _split(base: TrainConfig, fold: Fold) -> SplitConfig:
+    if fold != "tiles":
+        return base.split.model_copy(update={"test": fold})
+    tiles = {"test": "blocks", "block": base.chip, "gap": 0, "validation_gap": 0}
+    return base.split.model_copy(update=tiles)
+
+
+def load_experiment(path: str | Path) -> ExperimentConfig:
+    """Return the experiment in the TOML file `path`; its paths are taken from the file's folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, has an unknown key or breaks a rule.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError("the experiment does not exist", str(file), "Give a TOML file.")
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        config = ExperimentConfig.model_validate(raw)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("the experiment is not TOML", str(file), f"{error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the experiment"
+        shown = repr(first.get("input"))[:120]
+        raise ConfigError(f"{key} is not valid", shown, f"{first['msg']}.") from error
+    scenes = tuple(file.parent / scene for scene in config.scenes)
+    return config.model_copy(update={"scenes": scenes, "out": file.parent / config.out})

@@ -1,0 +1,200 @@
+"""The report of an experiment: tables in Markdown, figures, and the raw numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryonet.atomic import whole_file
+from cryonet.comparison import Difference, Figure, Spread, class_iou, paired_difference, spread
+from cryonet.experiment_config import ExperimentConfig
+from cryonet.metrics import class_scores, macro_iou
+
+Result = dict[str, Any]
+
+#: Columns of the second table: heading, key of a result, digits.
+_COSTS = (
+    ("parameters, M", "parameters", 1e-6),
+    ("MFLOP a pixel", "mflop_a_pixel", 1.0),
+    ("training, s", "train_seconds", 1.0),
+    ("prediction, Mpx/s", "megapixels_a_second", 1.0),
+)
+
+
+def matrix_of(result: Result) -> NDArray[np.int64]:
+    """Return the confusion matrix over all test blocks of a result."""
+    total: NDArray[np.int64] = np.array(result["blocks"], np.int64).sum(axis=0)
+    return total
+
+
+def write_report(config: ExperimentConfig, results: Sequence[Result]) -> Path:
+    """Write ``report.md``, ``results.json`` and ``iou.png`` to the experiment's folder.
+
+    Returns the path of the report.
+    """
+    from cryonet.plotting import plot_comparison
+
+    rows = [
+        {key: value for key, value in r.items() if key != "blocks"} | _scores(r) for r in results
+    ]
+    raw = {"config": config.model_dump(mode="json", exclude={"scenes", "out"}), "results": rows}
+    with whole_file(config.out / "results.json") as work:
+        work.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    figure = plot_comparison(_bars(results), title=config.title)
+    with whole_file(config.out / "iou.png") as work:
+        figure.savefig(work, dpi=130, format="png")
+    report = config.out / "report.md"
+    with whole_file(report) as work:
+        work.write_text("\n".join(_lines(config, results)) + "\n", encoding="utf-8")
+    return report
+
+
+def _scores(result: Result) -> dict[str, Any]:
+    matrix = matrix_of(result)
+    found = class_scores(matrix)
+    names = result["classes"]
+    by_class = {
+        name: {key: _plain(found[key][code]) for key in ("iou", "precision", "recall")}
+        for code, name in enumerate(names)
+    }
+    return {
+        "scores": by_class,
+        "macro_iou": _plain(macro_iou(matrix)),
+        "macro_iou_foreground": _plain(macro_iou(matrix, background=False)),
+        "confusion": matrix.tolist(),
+    }
+
+
+def _plain(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _groups(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], dict[str, list[Result]]]]:
+    """Yield fold and stack with the results of each model."""
+    groups: dict[tuple[str, str], dict[str, list[Result]]] = {}
+    for result in results:
+        place = groups.setdefault((result["fold"], result["stack"]), {})
+        place.setdefault(result["model"], []).append(result)
+    yield from groups.items()
+
+
+def _over(results: Sequence[Result], figure: Figure) -> Spread:
+    return spread([figure(matrix_of(result)) for result in results])
+
+
+def _bars(results: Sequence[Result]) -> dict[str, dict[str, dict[str, Spread]]]:
+    """Return IoU by group, model and class."""
+    return {
+        f"{stack}, {fold}": {
+            model: {
+                name: _over(rows, class_iou(code)) for code, name in enumerate(rows[0]["classes"])
+            }
+            for model, rows in models.items()
+        }
+        for (fold, stack), models in _groups(results)
+    }
+
+
+def _lines(config: ExperimentConfig, results: Sequence[Result]) -> Iterator[str]:
+    yield f"# {config.title}"
+    yield ""
+    yield (
+        f"Seeds {', '.join(map(str, config.seeds))}; mean ± standard deviation over seeds; each "
+        "pixel of the test counts once. Every model had the same steps and chips, and its "
+        f"learning rate from {', '.join(f'{rate:g}' for rate in config.learning_rates)} by "
+        "validation blocks alone. The scenes' own provenance (measured or synthetic) is in "
+        "their items."
+    )
+    for (fold, stack), models in _groups(results):
+        yield ""
+        yield f"## Stack {stack}, test {fold}"
+        yield from _score_table(models)
+        yield from _cost_table(models)
+        yield from _paired(config, models)
+    yield from _leak(results)
+    yield ""
+    yield "![IoU by class and model](iou.png)"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _head(cells: Sequence[str]) -> list[str]:
+    return ["", _row(cells), _row(["---"] * len(cells))]
+
+
+def _score_table(models: dict[str, list[Result]]) -> Iterator[str]:
+    names = next(iter(models.values()))[0]["classes"]
+    heads = [f"{name} IoU / precision / recall" for name in names]
+    yield from _head(["model", *heads, "macro", "macro without other"])
+    for model, rows in models.items():
+        cells = []
+        for code in range(len(names)):
+            parts = [_over(rows, _score_of(key, code)) for key in ("iou", "precision", "recall")]
+            cells.append(f"{parts[0]} / {parts[1].mean:.3f} / {parts[2].mean:.3f}")
+        bare = _over(rows, lambda m: macro_iou(m, background=False))
+        yield _row([model, *cells, _over(rows, macro_iou), bare])
+
+
+def _score_of(key: str, code: int) -> Figure:
+    return lambda matrix: float(class_scores(matrix)[key][code])
+
+
+def _cost_table(models: dict[str, list[Result]]) -> Iterator[str]:
+    yield from _head(["model", *(name for name, *_ in _COSTS), "learning rate"])
+    for model, rows in models.items():
+        cells = [f"{np.mean([row[key] for row in rows]) * factor:.3g}" for _, key, factor in _COSTS]
+        yield _row([model, *cells, f"{rows[0]['learning_rate']:g}"])
+
+
+def _paired(config: ExperimentConfig, models: dict[str, list[Result]]) -> Iterator[str]:
+    first, *others = models
+    if not others:
+        return
+    names = models[first][0]["classes"]
+    yield ""
+    yield (
+        f"{first} above the others in IoU, with the interval of 95 % over "
+        f"{config.samples} draws of test blocks:"
+    )
+    yield from _head(["model", *names, "macro"])
+    for other in others:
+        figures = [*(class_iou(code) for code in range(len(names))), macro_iou]
+        cells: list[Difference] = [
+            paired_difference(
+                [np.array(r["blocks"]) for r in models[first]],
+                [np.array(r["blocks"]) for r in models[other]],
+                figure,
+                samples=config.samples,
+            )
+            for figure in figures
+        ]
+        yield _row([other, *cells])
+
+
+def _leak(results: Sequence[Result]) -> Iterator[str]:
+    """Yield the table that shows how random tiles flatter."""
+    folds = {result["fold"] for result in results}
+    if not {"tiles", "blocks"} <= folds:
+        return
+    yield ""
+    yield "## What random tiles hide"
+    yield ""
+    yield "Macro IoU of the same models on random tiles beside those trained on, and on blocks:"
+    yield from _head(["model", "stack", "random tiles", "blocks"])
+    keys = dict.fromkeys((r["model"], r["stack"]) for r in results)
+    for model, stack in keys:
+        cells = [
+            _over(
+                [r for r in results if (r["model"], r["stack"], r["fold"]) == (model, stack, fold)],
+                macro_iou,
+            )
+            for fold in ("tiles", "blocks")
+        ]
+        yield _row([model, stack, *cells])
