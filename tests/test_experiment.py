@@ -93,7 +93,9 @@ def test_the_rate_is_the_best_on_validation_blocks(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_experiment(folder / "small.toml")
-    config = config.model_copy(update={"out": tmp_path, "learning_rates": (1e-4, 1e-3, 1e-2)})
+    config = config.model_copy(
+        update={"out": tmp_path, "learning_rates": (1e-4, 1e-3, 1e-2), "sweep_epochs": 2}
+    )
     trained = []
 
     def made(self: Any, run: Run, settings: Any, total: int) -> dict[str, Any]:
