@@ -22,6 +22,25 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+#: Architectures as the literature calls them.
+_ARCHITECTURES = {
+    "cryonet": "U-Net++ with scSE",
+    "unet": "U-Net",
+    "deeplabv3plus": "DeepLabV3+",
+    "segformer": "SegFormer",
+}
+
+
+def _initial(manifest: Manifest) -> str:
+    start = manifest.training.pretrained
+    if start is None:
+        return "random initial weights"
+    return (
+        f"encoder started from {start.source} on\n  {', '.join(start.bands)} "
+        f"(other layers: {start.first_layer})"
+    )
+
+
 def model_card(manifest: Manifest) -> str:
     """Return the model card as Markdown: purpose, input, training, scores, limits."""
     training = manifest.training
@@ -40,10 +59,10 @@ def model_card(manifest: Manifest) -> str:
 Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 
 - Architecture: {manifest.model.architecture} with encoder {manifest.model.encoder},
-  {manifest.parameters / 1e6:.2f} million parameters, random initial weights
+  {manifest.parameters / 1e6:.2f} million parameters, {_initial(manifest)}
 - Input, {len(manifest.layers)} layers in this order: {layers}
-- Windows of {manifest.tile} pixels, {manifest.overlap:.0%} overlap. The attention pools over a
-  whole window, so the window size is part of the model.
+- Windows of {manifest.tile} pixels, {manifest.overlap:.0%} overlap. What is said of a pixel
+  hangs on the whole window, so the window size is part of the model.
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
   {training.seed}, epoch {training.epoch} of {training.epochs} kept by the mean IoU of the
   validation blocks.{stopped}
@@ -73,17 +92,18 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
     """
     created = moment(manifest.created, what="the manifest's created", error=BundleError)
     version = manifest.training.versions.get("torch", "")
+    start, architecture = manifest.training.pretrained, manifest.model.architecture
     properties: dict[str, Any] = {
         "title": manifest.title,
         "datetime": datetime_to_str(created),
         "bands": [_band(entry) for entry in manifest.layers],
         "mlm:name": _model_name(manifest.title),
-        "mlm:architecture": "U-Net++ with scSE",
+        "mlm:architecture": _ARCHITECTURES.get(architecture, architecture),
         "mlm:tasks": ["semantic-segmentation"],
         "mlm:framework": "PyTorch",
         "mlm:total_parameters": manifest.parameters,
-        "mlm:pretrained": False,
-        "mlm:pretrained_source": None,
+        "mlm:pretrained": start is not None,
+        "mlm:pretrained_source": None if start is None else start.source,
         "mlm:hyperparameters": {
             **manifest.model_dump(include={"tile", "overlap", "resolution"}),
             **manifest.training.model_dump(include={"seed", "epochs"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -39,30 +39,82 @@ class SplitConfig(_Frozen):
     validation_gap: Annotated[int | None, Field(ge=0)] = None
 
 
+#: Architectures whose decoder has one width; their encoders halve the image five times.
+ONE_WIDTH = ("deeplabv3plus", "segformer")
+
+
+def _widths(given: dict[str, Any]) -> tuple[int, ...]:
+    return (256,) if given.get("architecture") in ONE_WIDTH else (256, 128, 64, 32, 16)
+
+
 class ModelConfig(_Frozen):
     """Architecture and encoder. `encoder` is any name segmentation-models-pytorch knows.
 
-    The number of `decoder_channels` is the number of times the encoder halves the image.
-    `pixel_branch` is the width of a branch that looks at single pixels; 0 leaves it out.
+    `decoder_channels` are the widths of the decoder's stages, coarsest first. For ``cryonet``
+    and ``unet`` there are three to five, as many as the times the encoder halves the image.
+    ``deeplabv3plus`` and ``segformer`` have one width. If not given, they are the usual ones
+    of the architecture: 256, 128, 64, 32, 16, or 256.
+    `pixel_branch` is the width of a branch that looks at single pixels, beside any
+    architecture; 0 leaves it out.
     """
 
     architecture: str = "cryonet"
     encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]+$")] = "resnet101"
-    decoder_channels: Annotated[tuple[int, ...], Field(min_length=3, max_length=5)] = (
-        256,
-        128,
-        64,
-        32,
-        16,
+    decoder_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default_factory=_widths, min_length=1, max_length=5
     )
     pixel_branch: Annotated[int, Field(ge=0, le=512)] = 0
 
     @model_validator(mode="after")
     def _channels(self) -> ModelConfig:
+        count = len(self.decoder_channels)
+        if self.architecture in ONE_WIDTH and count != 1:
+            raise ValueError(f"the decoder of {self.architecture} has one width: give [256]")
+        if self.architecture not in ONE_WIDTH and count < 3:
+            raise ValueError(f"the decoder of {self.architecture} has three to five stages")
         # smp's scSE divides each channel count by 16.
-        if min(self.decoder_channels) < 16:
+        if self.architecture == "cryonet" and min(self.decoder_channels) < 16:
             raise ValueError("scSE attention needs at least 16 channels at every decoder stage")
         return self
+
+
+class PretrainedConfig(_Frozen):
+    """Where the encoder's first weights come from, and how they meet the layers.
+
+    `source` is ``none``; or the path of a ``.safetensors``, ``.pth`` or ``.pt`` file; or
+    ``ukis-csmask``, an installed package; or ``download``, which alone uses the network.
+    `variant` picks one of several weights: ``6b_l2a`` (when empty), ``6b_l1c``, ``4b_l2a``
+    or ``4b_l1c`` of ukis-csmask; of a download a name segmentation-models-pytorch knows,
+    ``imagenet`` when empty.
+    `bands` names the layers that a file's first filters stand for, in their order: red,
+    green and blue when empty. The other sources know their own.
+    `first_layer` says what the layers beside those bands start with.
+    """
+
+    source: str = "none"
+    variant: str = ""
+    bands: tuple[str, ...] = ()
+    first_layer: Literal["cyclic", "rgb+mean", "zero-extra"] = "zero-extra"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PretrainedConfig:
+        named = self.source in ("none", "ukis-csmask", "download")
+        if not named and Path(self.source).suffix not in (".safetensors", ".pth", ".pt"):
+            raise ValueError(
+                "source is none, ukis-csmask, download, or a .safetensors, .pth or .pt file"
+            )
+        if self.variant and self.source not in ("ukis-csmask", "download"):
+            raise ValueError("variant belongs to ukis-csmask and download")
+        if self.bands and named:
+            raise ValueError("bands belong to a file; the other sources know their own")
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError("a band is named twice")
+        return self
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the weights, if the source is one."""
+        return Path(self.source) if Path(self.source).suffix else None
 
 
 class AugmentConfig(_Frozen):
@@ -90,6 +142,7 @@ class TrainConfig(_Frozen):
     features: FeatureConfig = FeatureConfig()
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
+    pretrained: PretrainedConfig = PretrainedConfig()
     augment: AugmentConfig = AugmentConfig()
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = (
         "other",
@@ -144,7 +197,11 @@ def load_config(path: str | Path) -> TrainConfig:
     config = parse_config(raw)
     base = file.parent
     scenes = tuple(base / scene for scene in config.scenes)
-    return config.model_copy(update={"scenes": scenes, "out": base / config.out})
+    found: dict[str, object] = {"scenes": scenes, "out": base / config.out}
+    if config.pretrained.file:
+        source = str(base / config.pretrained.file)
+        found["pretrained"] = config.pretrained.model_copy(update={"source": source})
+    return config.model_copy(update=found)
 
 
 def parse_config(raw: dict[str, object]) -> TrainConfig:
@@ -175,7 +232,8 @@ balance = 0.5                  # share of chips drawn class by class, the rest u
 batch = 8
 epochs = 30
 steps_per_epoch = 100
-loss = "ce_dice"               # cross-entropy + Dice
+loss = "ce_dice"               # cross-entropy + Dice; or cross_entropy, focal, tversky,
+                               # lovasz, boundary, distance_head
 learning_rate = 1e-3           # peak, after warm-up; cosine schedule to zero
 weight_decay = 1e-2
 warmup_share = 0.05            # share of all steps
@@ -201,10 +259,17 @@ gap = 128                      # pixels in no split, round test areas and, unles
                                # validation_gap is given, round validation blocks
 
 [model]
-architecture = "cryonet"       # U-Net++ with scSE attention
+architecture = "cryonet"       # U-Net++ with scSE; or unet, deeplabv3plus, segformer
 encoder = "resnet101"          # any encoder of segmentation-models-pytorch
-decoder_channels = [256, 128, 64, 32, 16]
+decoder_channels = [256, 128, 64, 32, 16]   # [256] for deeplabv3plus and segformer
 pixel_branch = 0               # width of a branch for single pixels; 0 leaves it out
+
+[pretrained]
+source = "none"                # a .safetensors, .pth or .pt file, ukis-csmask (needs the
+                               # encoder efficientnet-b4), or download
+variant = ""                   # ukis-csmask: 6b_l2a, 6b_l1c, 4b_l2a, 4b_l1c; download: imagenet
+bands = []                     # layers a file's first filters stand for; red, green, blue
+first_layer = "zero-extra"     # what other layers start with; or cyclic, rgb+mean
 
 [augment]
 dihedral = true                # flips and quarter turns, turning directions with them

@@ -48,10 +48,30 @@ class SceneRecord(_Frozen):
     synthetic: bool
 
 
+class PretrainedRecord(_Frozen):
+    """What the encoder started from: which weights with their hash, on which layers.
+
+    `random` are tensors that the source lacks, of modules that the encoder never calls;
+    `unused` counts the tensors of the source that had no place.
+    """
+
+    source: str
+    sha256: str
+    bands: tuple[str, ...]
+    first_layer: str
+    tensors: int
+    unused: int
+    random: tuple[str, ...]
+
+
 class TrainingRecord(_Frozen):
-    """How the weights came to be, complete enough to make them again."""
+    """How the weights came to be, complete enough to make them again.
+
+    Without `pretrained` they started at random.
+    """
 
     config: dict[str, Any]
+    pretrained: PretrainedRecord | None = None
     seed: int
     scenes: tuple[SceneRecord, ...]
     epoch: int

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +24,12 @@ from cryonet.bundle import Bundle, weights_bytes
 from cryonet.chips import VALIDATION
 from cryonet.classes import NODATA
 from cryonet.config import TrainConfig
-from cryonet.losses import pick_loss
-from cryonet.manifest import LayerEntry, Manifest, TrainingRecord
+from cryonet.losses import EXTRA_OUTPUTS, pick_loss
+from cryonet.manifest import LayerEntry, Manifest, PretrainedRecord, TrainingRecord
 from cryonet.metrics import class_scores, confusion, macro_iou
 from cryonet.models import build_model, parameter_count
+from cryonet.models.extra_outputs import FirstOutputs, first_outputs
+from cryonet.models.pretrained import Start, start_encoder
 from cryonet.predict import runner
 from cryonet.progress import SILENT, Cancelled, Progress
 from cryonet.stitch import stitch
@@ -40,8 +43,9 @@ Log = Callable[[int, dict[str, float]], None]
 
 @dataclass
 class _Best:
-    """The best weights so far, and what is said of them."""
+    """The best weights so far, what they started from, and what is said of them."""
 
+    start: Start | None = None
     score: float = -math.inf
     epoch: int = 0
     state: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -89,10 +93,8 @@ def train(
     )
     fabric.launch()
     data = make_trainset(scenes, config)
-    network = build_model(
-        config.model, layers=len(data.specs), classes=len(config.classes), seed=config.seed
-    )
-    best = _Best()
+    network, start = _start(data, config)
+    best = _Best(start=start)
 
     def bundle(*, interrupted: bool) -> Bundle:
         seconds = time.perf_counter() - started
@@ -100,14 +102,34 @@ def train(
 
     interrupted = False
     try:
-        for epoch in _epochs(fabric, network, data, config, best, log, progress):
-            if best.epoch == epoch and on_best is not None and fabric.is_global_zero:
-                on_best(bundle(interrupted=False))
+        with _own_randomness(fabric, config.seed):
+            for epoch in _epochs(fabric, network, data, config, best, log, progress):
+                if best.epoch == epoch and on_best is not None and fabric.is_global_zero:
+                    on_best(bundle(interrupted=False))
     except (KeyboardInterrupt, Cancelled) as stop:
         if not best.state:
             raise Cancelled("stopped before the first validation") from stop
         interrupted = True
     return bundle(interrupted=interrupted)
+
+
+def _start(data: TrainSet, config: TrainConfig) -> tuple[nn.Module, Start | None]:
+    """Return the network before training, and what its encoder started from."""
+    outputs = len(config.classes) + EXTRA_OUTPUTS.get(config.loss, 0)
+    network = build_model(config.model, layers=len(data.specs), classes=outputs, seed=config.seed)
+    names = [spec.name for spec in data.specs]
+    start = start_encoder(network, config.pretrained, model=config.model, layers=names)
+    return network, start
+
+
+@contextlib.contextmanager
+def _own_randomness(fabric: Fabric, seed: int) -> Iterator[None]:
+    """Draw dropout and stochastic depth from the seed; leave torch's generators as they were."""
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        # Each process sees other chips and drops other units.
+        torch.manual_seed(seed + fabric.global_rank)
+        yield
 
 
 def _epochs(
@@ -155,7 +177,8 @@ def _epochs(
             losses.append(float(loss.detach()))
             done += 1
             progress.step(done, total, f"epoch {epoch}, loss {np.mean(losses):.3f}")
-        figures = validate(average.module, data, config, device=fabric.device)
+        shown = FirstOutputs(average.module, len(config.classes))
+        figures = validate(shown, data, config, device=fabric.device)
         figures["loss"] = float(np.mean(losses))
         figures["learning_rate"] = float(schedule.get_last_lr()[0])
         _keep(best, epoch, figures, average.module)
@@ -228,6 +251,14 @@ def _keep(best: _Best, epoch: int, figures: dict[str, float], module: nn.Module)
     best.metrics = {k: v if math.isfinite(v) else None for k, v in figures.items()}
 
 
+def _recorded(config: TrainConfig) -> dict[str, Any]:
+    """Return the configuration without the places of files, which differ between machines."""
+    record = config.model_dump(mode="json", exclude={"scenes", "out"})
+    if config.pretrained.file:
+        record["pretrained"]["source"] = config.pretrained.file.name
+    return record
+
+
 def _make_bundle(
     data: TrainSet,
     config: TrainConfig,
@@ -237,10 +268,11 @@ def _make_bundle(
     interrupted: bool,
 ) -> Bundle:
     module = build_model(config.model, layers=len(data.specs), classes=len(config.classes))
-    module.load_state_dict(best.state)
+    module.load_state_dict(first_outputs(best.state, module.state_dict()))
     entries = [LayerEntry.of(s, f) for s, f in zip(data.specs, data.statistics, strict=True)]
     training = TrainingRecord(
-        config=config.model_dump(mode="json", exclude={"scenes", "out"}),
+        config=_recorded(config),
+        pretrained=PretrainedRecord(**asdict(best.start)) if best.start else None,
         seed=config.seed,
         scenes=tuple(scene.record for scene in data.scenes),
         epoch=best.epoch,

@@ -5,19 +5,26 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cryonet.config import ModelConfig
+from cryonet.config import ONE_WIDTH, ModelConfig
 from cryonet.errors import ConfigError
-from cryonet.losses import LOSSES, ce_dice, cross_entropy, pick_loss
+from cryonet.losses import ce_dice
 from cryonet.models import MODELS, build_model, parameter_count
+from cryonet.models.extra_outputs import FirstOutputs, first_outputs
 from cryonet.models.padding import Padded
 
 SMALL = {"encoder": "tu-mobilenetv3_small_100", "decoder_channels": (64, 48, 32, 24, 16)}
 
 
+def small(architecture: str, **changes) -> ModelConfig:
+    """A configuration of `architecture` that is built and run in moments."""
+    widths = (32,) if architecture in ONE_WIDTH else SMALL["decoder_channels"]
+    settings = {"encoder": SMALL["encoder"], "decoder_channels": widths, **changes}
+    return ModelConfig(architecture=architecture, **settings)
+
+
 @pytest.fixture(scope="module", params=list(MODELS))
 def network(request):
-    config = ModelConfig(architecture=request.param, **SMALL)
-    return build_model(config, layers=5, classes=4, seed=1).eval()
+    return build_model(small(request.param), layers=5, classes=4, seed=1).eval()
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (33, 50), (1, 1), (65, 31)])
@@ -38,8 +45,9 @@ def test_every_parameter_learns(network):
     assert [n for n in idle if "attention1" not in n] == []
 
 
-def test_the_seed_decides_and_torch_is_left_alone():
-    config = ModelConfig(**SMALL)
+@pytest.mark.parametrize("architecture", MODELS)
+def test_the_seed_decides_and_torch_is_left_alone(architecture):
+    config = small(architecture, pixel_branch=4)
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -51,18 +59,102 @@ def test_the_seed_decides_and_torch_is_left_alone():
     assert not all(differ)
 
 
+@pytest.mark.parametrize("architecture", MODELS)
 @pytest.mark.parametrize("layers", [1, 60])
-def test_one_layer_and_sixty(layers):
+def test_one_layer_and_sixty(architecture, layers):
     """T16."""
-    network = build_model(ModelConfig(**SMALL), layers=layers, classes=2, seed=0).eval()
+    network = build_model(small(architecture), layers=layers, classes=2, seed=0).eval()
     with torch.inference_mode():
         assert network(torch.randn(1, layers, 32, 32)).shape == (1, 2, 32, 32)
 
 
-def test_the_default_is_the_seventy_million_of_the_design():
-    """A U-Net++ with scSE and ResNet101: 70.2 million parameters with 40 layers."""
-    network = build_model(ModelConfig(), layers=40, classes=4)
-    assert parameter_count(network) / 1e6 == pytest.approx(70.2, abs=0.05)
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "millions"),
+    [
+        ("cryonet", "resnet101", 70.2),
+        ("unet", "resnet101", 51.6),
+        ("deeplabv3plus", "resnet101", 45.8),
+        ("segformer", "mit_b2", 24.8),
+    ],
+)
+def test_sizes_are_those_of_the_design(architecture, encoder, millions):
+    """DESIGN section 5, with 40 layers and the usual widths."""
+    config = ModelConfig(architecture=architecture, encoder=encoder)
+    with torch.device("meta"):
+        network = build_model(config, layers=40, classes=4)
+    assert parameter_count(network) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_the_default_is_cryonet_with_resnet101():
+    """The abstract of Barzegar et al. (2026) names U-Net++, scSE and ResNet101."""
+    assert ModelConfig() == ModelConfig(architecture="cryonet", encoder="resnet101")
+    names = [type(module).__name__ for module in build_model(ModelConfig(
+        encoder="resnet18"), layers=2, classes=2).modules()]  # fmt: skip
+    assert {"UnetPlusPlus", "SCSEModule"} <= set(names)
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+@pytest.mark.parametrize("encoder", ["resnet18", "efficientnet-b0", "mit_b0", "tu-convnext_atto"])
+def test_encoders_of_every_kind_work_or_are_refused(architecture, encoder):
+    if (architecture, encoder) == ("cryonet", "mit_b0"):
+        with pytest.raises(ConfigError, match="mit_b0"):
+            build_model(small(architecture, encoder=encoder), layers=5, classes=3)
+        return
+    network = build_model(small(architecture, encoder=encoder), layers=5, classes=3, seed=0)
+    network(torch.randn(2, 5, 50, 64)).sum().backward()
+    first = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] == 5)
+    assert first.grad is not None and first.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "why"),
+    [
+        ("deeplabv3plus", "densenet121", "dilated"),
+        ("deeplabv3plus", "tu-swin_tiny_patch4_window7_224", "output_stride"),
+        ("unet", "tu-swin_tiny_patch4_window7_224", "height"),
+        ("segformer", "tu-vit_tiny_patch16_224", "downsampling"),
+        ("unet", "tu-hf-hub:some/model", "none is fetched"),
+    ],
+)
+def test_encoders_that_cannot_work_are_refused_when_built(architecture, encoder, why):
+    with pytest.raises(ConfigError, match=why) as caught:
+        build_model(ModelConfig(architecture=architecture, encoder=encoder), layers=4, classes=2)
+    assert encoder in caught.value.value
+
+
+def test_deeplabs_encoder_is_dilated():
+    """A sixteenth of the side, where a strided encoder has a thirty-second."""
+    seen = {}
+    for architecture in ("deeplabv3plus", "unet"):
+        network = build_model(small(architecture, encoder="resnet18"), layers=2, classes=2)
+        seen[architecture] = network.network.encoder(torch.zeros(1, 2, 64, 64))[-1].shape[-2:]
+    assert seen == {"deeplabv3plus": (4, 4), "unet": (2, 2)}
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_the_pixel_branch_is_added_to_every_architecture(architecture):
+    with_branch = build_model(small(architecture, pixel_branch=8), layers=3, classes=2, seed=4)
+    without = build_model(small(architecture), layers=3, classes=2, seed=4)
+    image = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        whole, plain = with_branch.eval()(image), without.eval()(image)
+        alone = with_branch.network.second(image)
+    torch.testing.assert_close(whole, plain + alone)
+    # One pixel's branch does not see its neighbours.
+    image[..., 0, 0] += 1
+    with torch.inference_mode():
+        moved = with_branch.network.second(image) - alone
+    assert moved[..., 0, 0].abs().min() > 0 and moved.abs().sum() == moved[..., 0, 0].abs().sum()
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_an_extra_output_is_cut_off_without_a_trace(architecture):
+    config = small(architecture, pixel_branch=4)
+    more, fewer = (build_model(config, layers=3, classes=n, seed=n).eval() for n in (4, 3))
+    fewer.load_state_dict(first_outputs(more.state_dict(), fewer.state_dict()))
+    image = torch.randn(1, 3, 40, 33)
+    with torch.inference_mode():
+        torch.testing.assert_close(fewer(image), FirstOutputs(more, 3)(image))
 
 
 def test_unknown_architecture_and_encoder_are_refused():
@@ -82,32 +174,3 @@ def test_padding_reflects_and_is_cut_back():
     network(image)
     assert seen[0].shape == (1, 2, 16, 16)
     assert torch.equal(seen[0][..., 13, :9], image[..., 11, :])
-
-
-@pytest.mark.parametrize("name", list(LOSSES))
-def test_losses_ignore_unlabelled_pixels(name):
-    loss = pick_loss(name)
-    logits, labels = torch.randn(2, 3, 16, 16), torch.randint(0, 3, (2, 16, 16))
-    labels[:, :4] = 255
-    other = logits.clone()
-    other[:, :, :4] = torch.randn(2, 3, 4, 16) * 9
-    assert torch.allclose(loss(logits, labels), loss(other, labels))
-    assert torch.isfinite(loss(logits, torch.full_like(labels, 255)))
-
-
-def test_cross_entropy_is_torchs_own():
-    logits, labels = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
-    expected = torch.nn.functional.cross_entropy(logits, labels)
-    assert torch.allclose(cross_entropy(logits, labels), expected)
-
-
-def test_ce_dice_falls_to_zero_on_a_perfect_map():
-    labels = torch.randint(0, 3, (2, 16, 16))
-    perfect = torch.nn.functional.one_hot(labels, 3).permute(0, 3, 1, 2) * 50.0
-    assert ce_dice(perfect, labels) < 1e-4
-    assert ce_dice(-perfect, labels) > 1
-
-
-def test_unknown_loss_is_refused():
-    with pytest.raises(ConfigError, match="hinge"):
-        pick_loss("hinge")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cryonet.bundle import weights_bytes
+from cryonet.bundle import load_bundle, save_bundle, weights_bytes
 from cryonet.chips import TEST, TRAIN, VALIDATION
 from cryonet.config import AugmentConfig, ModelConfig, SplitConfig, TrainConfig
 from cryonet.errors import ConfigError, SceneError
+from cryonet.losses import LOSSES
+from cryonet.models import MODELS, build_model, parameter_count
 from cryonet.predict import predict_scene
 from cryonet.progress import Cancelled
 from cryonet.train import _Best, _keep, learning_rate_factor, train, validate
@@ -92,6 +94,54 @@ def test_same_seed_same_bytes(trained, blobs):
     np.testing.assert_array_equal(one["probabilities"].values, two["probabilities"].values)
     other = train([blobs], _config(seed=1, epochs=1, steps_per_epoch=2))
     assert other.manifest.weights_sha256 != bundle.manifest.weights_sha256
+
+
+#: Every architecture, its encoder and its decoder's widths, small.
+TINY = {
+    "cryonet": ("tu-mobilenetv3_small_100", (16, 16, 16, 16, 16)),
+    "unet": ("resnet18", (8, 8, 8, 8, 8)),
+    "deeplabv3plus": ("efficientnet-b0", (16,)),
+    "segformer": ("mit_b0", (16,)),
+}
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_every_architecture_trains_repeatably_and_travels(architecture, blobs, tmp_path):
+    """Whatever torch's generator holds: dropout and stochastic depth hang on the seed too."""
+    encoder, widths = TINY[architecture]
+    model = {"architecture": architecture, "encoder": encoder, "decoder_channels": widths}
+    config = _config(model=model, batch=2, epochs=1, steps_per_epoch=1, loss="distance_head")
+    one = train([blobs], config)
+    torch.manual_seed(123)
+    expected = torch.rand(2)
+    torch.manual_seed(123)
+    two = train([blobs], config)
+    assert torch.equal(torch.rand(2), expected)
+    assert one.manifest.weights_sha256 == two.manifest.weights_sha256
+    start = build_model(config.model, layers=5, classes=4, seed=config.seed)
+    before, after = start.state_dict(), one.module.state_dict()
+    moved = [not torch.equal(before[n][: len(t)], t) for n, t in after.items() if t.ndim > 1]
+    assert sum(moved) > 0.9 * len(moved)
+    loaded = load_bundle(save_bundle(one, tmp_path / "bundle"))
+    assert loaded.manifest == one.manifest
+    assert loaded.manifest.model.decoder_channels == widths
+    image = torch.randn(1, 5, 50, 64)
+    with torch.inference_mode():
+        found = loaded.module(image)
+        assert torch.equal(found, one.module(image))
+    assert found.shape == (1, 3, 50, 64)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_trains(loss, blobs):
+    rows = []
+    config = _config(loss=loss, steps_per_epoch=8)
+    bundle = train([blobs], config, log=lambda epoch, row: rows.append(row))
+    assert rows[1]["loss"] < rows[0]["loss"]
+    assert bundle.manifest.training.config["loss"] == loss
+    assert bundle.manifest.parameters == parameter_count(
+        build_model(config.model, layers=5, classes=3)
+    )
 
 
 class _StopAt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from cryonet.config import ModelConfig
 from cryonet.models.torchvision_schemas import import_smp
@@ -14,11 +14,6 @@ def cryonet(config: ModelConfig, layers: int, classes: int) -> nn.Module:
     An encoder and a decoder joined by nested skip connections, with concurrent spatial and
     channel squeeze-and-excitation in the decoder, after the abstract of Barzegar et al.
     (2026), whose encoder is ResNet101. Decoder widths are our choice.
-
-    With `config.pixel_branch`, the logits of a small network that sees each pixel alone are
-    added. The first stage of every encoder halves the image, so the U-Net++ by itself
-    smooths what is one pixel wide; a class that hangs on a pixel's own brightness needs
-    the branch. It is our choice and no part of the paper's network.
 
     References
     ----------
@@ -34,31 +29,4 @@ def cryonet(config: ModelConfig, layers: int, classes: int) -> nn.Module:
         in_channels=layers,
         classes=classes,
     )
-    if config.pixel_branch == 0:
-        return network
-    return Sum(network, pixel_branch(layers, config.pixel_branch, classes))
-
-
-class Sum(nn.Module):
-    """Two networks whose outputs are added."""
-
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
-        super().__init__()
-        self.first = first
-        self.second = second
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the sum of both outputs."""
-        total: Tensor = self.first(image) + self.second(image)
-        return total
-
-
-def pixel_branch(layers: int, width: int, classes: int) -> nn.Module:
-    """Return a network of 1×1 convolutions: two hidden layers of `width`."""
-    return nn.Sequential(
-        nn.Conv2d(layers, width, 1),
-        nn.ReLU(),
-        nn.Conv2d(width, width, 1),
-        nn.ReLU(),
-        nn.Conv2d(width, classes, 1),
-    )
+    return network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import torch
@@ -10,11 +11,28 @@ from torch import nn
 from cryonet.config import ModelConfig
 from cryonet.errors import ConfigError
 from cryonet.models.cryonet import cryonet
+from cryonet.models.deeplabv3plus import deeplabv3plus
 from cryonet.models.padding import Padded
+from cryonet.models.pixel_branch import Sum, pixel_branch
+from cryonet.models.segformer import segformer
+from cryonet.models.stochastic_depth import RatesOnCpu
+from cryonet.models.unet import unet
 
 Build = Callable[[ModelConfig, int, int], nn.Module]
 
-MODELS: Mapping[str, Build] = {"cryonet": cryonet}
+MODELS: Mapping[str, Build] = {
+    "cryonet": cryonet,
+    "unet": unet,
+    "deeplabv3plus": deeplabv3plus,
+    "segformer": segformer,
+}
+
+#: Encoders are named with these; other marks make libraries look for them on a network or
+#: in a folder.
+_ENCODER = re.compile(r"[A-Za-z0-9_.\-]+")
+
+#: What libraries raise for an encoder that is unknown, or that the architecture cannot use.
+_BUILD_ERRORS = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def build_model(
@@ -23,28 +41,49 @@ def build_model(
     """Return a network from ``(batch, layer, y, x)`` to logits ``(batch, class, y, x)``.
 
     Nothing is downloaded: weights are random, drawn with `seed` (torch's generator is left
-    as it was).
+    as it was). The network is tried once on a small window, unless it is on torch's device
+    ``meta``: some encoders can be built but take windows of one size only.
 
     Raises
     ------
     ConfigError
-        If the architecture or the encoder is unknown.
+        If the architecture or the encoder is unknown, or the two do not go together.
     """
     if config.architecture not in MODELS:
         known = ", ".join(MODELS)
         raise ConfigError("the architecture is unknown", config.architecture, f"Known: {known}.")
+    if not _ENCODER.fullmatch(config.encoder):
+        rule = "Letters, digits and _ . - name an encoder; none is fetched."
+        raise ConfigError("the encoder's name cannot be used", config.encoder, rule)
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
         try:
-            network = MODELS[config.architecture](config, layers, classes)
-        except (KeyError, RuntimeError, ValueError) as error:
+            with RatesOnCpu():
+                network = MODELS[config.architecture](config, layers, classes)
+            if config.pixel_branch:
+                network = Sum(network, pixel_branch(layers, config.pixel_branch, classes))
+            _try(network, layers, classes)
+        except _BUILD_ERRORS as error:
             raise ConfigError(
                 "the network cannot be built",
                 f"{config.architecture} with encoder {config.encoder}",
                 f"segmentation-models-pytorch says: {error}.",
             ) from error
     return Padded(network)
+
+
+def _try(network: nn.Module, layers: int, classes: int) -> None:
+    # smp makes the first convolution on the CPU, whatever device is asked for.
+    if any(weight.is_meta for weight in network.parameters()):
+        return
+    image = torch.zeros(1, layers, 32, 64)
+    network.eval()
+    with torch.no_grad():
+        shape = tuple(network(image).shape)
+    network.train()
+    if shape != (1, classes, 32, 64):
+        raise ValueError(f"a window of (32, 64) gives logits of shape {shape}")
 
 
 def parameter_count(module: nn.Module) -> int:
