@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+from pydantic import ValidationError
 
 from cryonet.config import EXAMPLE, ModelConfig, TrainConfig, load_config, parse_config
 from cryonet.errors import ConfigError
@@ -98,3 +99,9 @@ def test_mistakes_are_refused_by_name(tmp_path, text, named):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("encoder", ["tu-hf-hub:some/model", "tu-local-dir:/etc", "../a", ""])
+def test_an_encoder_that_names_a_place_is_refused(encoder):
+    with pytest.raises(ValidationError, match="encoder"):
+        ModelConfig(encoder=encoder)

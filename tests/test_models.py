@@ -113,7 +113,6 @@ def test_encoders_of_every_kind_work_or_are_refused(architecture, encoder):
         ("deeplabv3plus", "tu-swin_tiny_patch4_window7_224", "output_stride"),
         ("unet", "tu-swin_tiny_patch4_window7_224", "height"),
         ("segformer", "tu-vit_tiny_patch16_224", "downsampling"),
-        ("unet", "tu-hf-hub:some/model", "none is fetched"),
     ],
 )
 def test_encoders_that_cannot_work_are_refused_when_built(architecture, encoder, why):

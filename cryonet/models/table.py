@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 import torch
@@ -27,10 +26,6 @@ MODELS: Mapping[str, Build] = {
     "segformer": segformer,
 }
 
-#: Encoders are named with these; other marks make libraries look for them on a network or
-#: in a folder.
-_ENCODER = re.compile(r"[A-Za-z0-9_.\-]+")
-
 #: What libraries raise for an encoder that is unknown, or that the architecture cannot use.
 _BUILD_ERRORS = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
 
@@ -52,9 +47,6 @@ def build_model(
     if config.architecture not in MODELS:
         known = ", ".join(MODELS)
         raise ConfigError("the architecture is unknown", config.architecture, f"Known: {known}.")
-    if not _ENCODER.fullmatch(config.encoder):
-        rule = "Letters, digits and _ . - name an encoder; none is fetched."
-        raise ConfigError("the encoder's name cannot be used", config.encoder, rule)
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
