@@ -121,6 +121,18 @@ def test_encoders_that_cannot_work_are_refused_when_built(architecture, encoder,
     assert encoder in caught.value.value
 
 
+@pytest.mark.parametrize("architecture", MODELS)
+def test_every_width_of_the_decoder_counts(architecture):
+    plain = small(architecture)
+    sizes = []
+    for stage in range(len(plain.decoder_channels)):
+        widths = list(plain.decoder_channels)
+        widths[stage] *= 2
+        config = small(architecture, decoder_channels=tuple(widths))
+        sizes.append(parameter_count(build_model(config, layers=2, classes=2)))
+    assert min(sizes) > parameter_count(build_model(plain, layers=2, classes=2))
+
+
 def test_deeplabs_encoder_is_dilated():
     """A sixteenth of the side, where a strided encoder has a thirty-second."""
     seen = {}
