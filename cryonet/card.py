@@ -41,6 +41,19 @@ def _initial(manifest: Manifest) -> str:
     )
 
 
+def _calibration(manifest: Manifest) -> str:
+    """Return what the card says of the probabilities."""
+    found = manifest.calibration
+    if found is None:
+        return "- Probabilities are not calibrated."
+    return (
+        f"- Probabilities are brought to the temperature {found.temperature:.3f}, fitted on "
+        f"{found.pixels:,} {found.split} pixels.\n  There it took the expected calibration error "
+        f"from {found.ece_before:.3f} to {found.ece_after:.3f} ({found.bins} bins); elsewhere it "
+        "may differ."
+    )
+
+
 def model_card(manifest: Manifest) -> str:
     """Return the model card as Markdown: purpose, input, training, scores, limits."""
     training = manifest.training
@@ -66,7 +79,7 @@ Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
   {training.seed}, epoch {training.epoch} of {training.epochs} kept by the mean IoU of the
   validation blocks.{stopped}
-- Probabilities are not calibrated.
+{_calibration(manifest)}
 
 ## Scores
 

@@ -9,10 +9,18 @@ import typer
 from rich.console import Console
 
 from cryonet import __version__, workflows
+from cryonet.areas import BUFFER, CORRELATION
 from cryonet.cli_scene import scene_app
 from cryonet.command import Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
-from cryonet.console import ConsoleProgress, confusion_table, doctor_table, score_table
+from cryonet.console import (
+    ConsoleProgress,
+    area_uncertainty_table,
+    confusion_table,
+    doctor_table,
+    probability_table,
+    score_table,
+)
 from cryonet.doctor import examine
 from cryonet.errors import CryonetError
 from cryonet.experiment_config import load_experiment
@@ -182,6 +190,9 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="Windows run at once.")] = 4,
     blend: Annotated[str, typer.Option(help="cosine, linear or constant.")] = "cosine",
     flips: Annotated[bool, typer.Option("--flips", help="Average eight orientations.")] = False,
+    uncalibrated: Annotated[
+        bool, typer.Option("--uncalibrated", help="Leave the probabilities as the model has them.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict a scene: classes, probabilities and confidence as COGs, with a passport."""
@@ -195,6 +206,7 @@ def predict(
             batch=batch,
             blend=blend,
             flips=flips,
+            calibrated=not uncalibrated,
             overwrite=overwrite,
             progress=progress,
         )
@@ -207,12 +219,28 @@ def evaluate(
     labels: Annotated[Path, typer.Argument(help="A scene's folder, or a raster of class codes.")],
     split: Annotated[str, typer.Option(help="all, train, validation or test.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Write the scores as JSON, too.")] = None,
+    reliability: Annotated[
+        Path | None, typer.Option(help="Draw how reliable the probabilities are, as PNG.")
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option(min=0, help="Metres over which errors of areas go together.")
+    ] = CORRELATION,
+    buffer: Annotated[
+        float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
+    ] = BUFFER,
 ) -> None:
-    """Score a prediction against labels."""
-    scores = workflows.run_evaluation(prediction, labels, out=out, split=split)
-    console = Console()
-    console.print(score_table(scores))
-    console.print(confusion_table(scores))
+    """Score a prediction against labels, with its probabilities and areas."""
+    scores = workflows.run_evaluation(
+        prediction,
+        labels,
+        out=out,
+        split=split,
+        reliability=reliability,
+        correlation=correlation,
+        buffer=buffer,
+    )
+    tables = (score_table, confusion_table, probability_table, area_uncertainty_table)
+    Console().print(*(table(scores) for table in tables))
 
 
 @app.command()

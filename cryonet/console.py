@@ -99,6 +99,35 @@ def confusion_table(scores: Scores) -> Table:
     return table
 
 
+def probability_table(scores: Scores) -> Table:
+    """Return how far the probabilities are from the shares of right pixels."""
+    table = Table(title="Expected calibration error of the probabilities")
+    table.add_column("probabilities")
+    for name in ("temperature", "likeliest class", "mean of classes"):
+        table.add_column(name, justify="right")
+    for row in scores.probabilities:
+        name = "as the model gave them" if row.temperature == 1 else "calibrated"
+        figures = (row.temperature, row.table.ece, row.classwise_ece)
+        table.add_row(name, *(_figure(value) for value in figures))
+    return table
+
+
+def area_uncertainty_table(scores: Scores) -> Table:
+    """Return areas and their uncertainty from the probabilities and from a buffer."""
+    table = Table(title="Areas and their uncertainty, km²")
+    table.add_column("class")
+    for name in ("mapped", "± buffer", "expected", "± independent", "± correlated", "± together"):
+        table.add_column(name, justify="right")
+    for row in scores.areas:
+        figures = (row.buffer, row.expected, row.independent, row.correlated, row.together)
+        table.add_row(row.name, f"{row.mapped:.3f}", *(f"{value:.3f}" for value in figures))
+    table.caption = (
+        "Expected: the sum of the probabilities. Its ± is one standard deviation, if errors of "
+        "pixels are independent, go together over the correlation length, or all go together."
+    )
+    return table
+
+
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """Return the report of `cryonet.doctor` as a table."""
     table = Table(box=None, title="cryonet doctor", title_justify="left", pad_edge=False)

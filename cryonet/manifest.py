@@ -83,10 +83,39 @@ class TrainingRecord(_Frozen):
     metrics: dict[str, dict[str, float | None]]
 
 
-class Manifest(_Frozen):
-    """The description of a bundle. Channels stand in order; classes by code."""
+class Calibration(_Frozen):
+    """The temperature of the probabilities and how it was fitted; see `cryonet.calibrate`.
 
-    format: Literal["cryonet-bundle/1"] = "cryonet-bundle/1"
+    Errors before and after are those of the pixels it was fitted on: `ece` over the class
+    of the map, `classwise_ece` the mean over the classes, both of `bins` bins.
+    """
+
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    split: Literal["validation"]
+    pixels: Annotated[int, Field(ge=1)]
+    bins: Annotated[int, Field(ge=1)]
+    nll_before: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    nll_after: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    ece_before: Annotated[float, Field(ge=0, le=1)]
+    ece_after: Annotated[float, Field(ge=0, le=1)]
+    classwise_ece_before: Annotated[float, Field(ge=0, le=1)]
+    classwise_ece_after: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _better(self) -> Calibration:
+        # The temperature minimises it, and 1 is among those tried: it cannot have made it worse.
+        if self.nll_after > self.nll_before * (1 + 1e-6) + 1e-6:
+            raise ValueError("the calibration must not raise the negative log-likelihood")
+        return self
+
+
+class Manifest(_Frozen):
+    """The description of a bundle. Channels stand in order; classes by code.
+
+    Format 2 may hold a calibration; format 1 has none.
+    """
+
+    format: Literal["cryonet-bundle/1", "cryonet-bundle/2"] = "cryonet-bundle/2"
     title: str
     created: str
     model: ModelConfig
@@ -100,10 +129,12 @@ class Manifest(_Frozen):
     parameters: int
     weights_sha256: str
     training: TrainingRecord
-    calibration: None = None
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
+        if self.format == "cryonet-bundle/1" and self.calibration is not None:
+            raise ValueError("a bundle of format 1 has no calibration")
         order = [c.name for c in CLASSES]
         if list(self.classes) != order[: len(self.classes)]:
             raise ValueError(f"classes must be the first of {order}, in that order")
@@ -120,6 +151,11 @@ class Manifest(_Frozen):
     def layer_names(self) -> tuple[str, ...]:
         """Names of the input channels, in order."""
         return tuple(layer.name for layer in self.layers)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature of its probabilities; 1, which changes nothing, without one."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
     def synthetic(self) -> bool:

@@ -15,6 +15,7 @@ from torch import nn
 
 from cryonet.augment import DIHEDRALS, direction_pairs, turn
 from cryonet.bundle import Bundle
+from cryonet.calibrate import temper
 from cryonet.classes import NODATA
 from cryonet.errors import BundleError, ConfigError, GridError
 from cryonet.grid import Window, geobox_of
@@ -99,6 +100,7 @@ def predict_scene(
     batch: int = 4,
     blend: str = "cosine",
     flips: bool = False,
+    calibrated: bool = True,
     window: Window | None = None,
     progress: Progress = SILENT,
 ) -> xr.Dataset:
@@ -114,7 +116,11 @@ def predict_scene(
     blend
         How windows are weighted where they overlap: cosine, linear or constant.
     flips
-        Average over the eight flips and rotations: slower, mostly a little better.
+        Average over the eight flips and rotations: slower, mostly a little better. The
+        temperature was fitted without them.
+    calibrated
+        Bring the probabilities, blended and averaged, to the bundle's temperature, if it
+        has one. The classes are the same without.
     window
         Predict only this part. What lies round it in the scene is still seen.
 
@@ -122,7 +128,7 @@ def predict_scene(
     -------
     Dataset with ``classes`` ``(y, x)`` uint8 (255 where a layer is missing),
     ``probabilities`` ``(class, y, x)`` and ``confidence`` ``(y, x)``, 1 − entropy / ln n,
-    both float32 and NaN where missing.
+    both float32 and NaN where missing. The attribute ``temperature`` is 1 if uncalibrated.
 
     Raises
     ------
@@ -157,9 +163,12 @@ def predict_scene(
         batch=batch,
         progress=progress,
     )
-    inner = target.within(outer).slices
+    temperature = manifest.temperature if calibrated else 1.0
     result = as_prediction(
-        probabilities[(slice(None), *inner)], geobox[target.slices], manifest.classes
+        probabilities[(slice(None), *target.within(outer).slices)],
+        geobox[target.slices],
+        manifest.classes,
+        temperature=temperature,
     )
     result.attrs = {
         "device": str(chosen),
@@ -167,6 +176,7 @@ def predict_scene(
         "overlap": share,
         "blend": blend,
         "flips": int(flips),
+        "temperature": temperature,
         "seconds": round(time.perf_counter() - started, 2),
         "model": manifest.title,
         "weights_sha256": manifest.weights_sha256,
@@ -201,11 +211,20 @@ def _context(window: Window, shape: tuple[int, int], tile: int, margin: int) -> 
 
 
 def as_prediction(
-    probabilities: NDArray[np.float32], geobox: GeoBox, classes: Sequence[str]
+    probabilities: NDArray[np.float32],
+    geobox: GeoBox,
+    classes: Sequence[str],
+    *,
+    temperature: float = 1.0,
 ) -> xr.Dataset:
-    """Return classes, probabilities and confidence from probabilities ``(class, y, x)``."""
+    """Return classes, probabilities and confidence from probabilities ``(class, y, x)``.
+
+    Probabilities and confidence are brought to `temperature` (`cryonet.calibrate.temper`).
+    """
     known = np.isfinite(probabilities).all(axis=0)
+    # The classes come first: rounding may make two tempered probabilities equal.
     codes = np.where(known, probabilities.argmax(axis=0), NODATA).astype(np.uint8)
+    probabilities = temper(probabilities, temperature)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(probabilities > 0, probabilities * np.log(probabilities), 0).sum(axis=0)
     confidence = np.where(known, 1 - entropy / np.log(len(classes)), np.nan).astype(np.float32)

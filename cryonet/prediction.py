@@ -17,9 +17,11 @@ from odc.geo.xr import wrap_xr
 from pystac.utils import datetime_to_str
 
 from cryonet.atomic import check_replaceable, whole_folder
+from cryonet.chips import SPLITS, split_map
 from cryonet.classes import CLASSES, NODATA
 from cryonet.cog import Band, open_raster, origin_tags, write_cog
-from cryonet.errors import SceneError
+from cryonet.config import SplitConfig
+from cryonet.errors import CryonetError, SceneError
 from cryonet.grid import footprint, geobox_of
 from cryonet.stac import (
     class_fields,
@@ -180,6 +182,46 @@ def read_passport(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise SceneError("the passport is not JSON", str(file), f"{error}.") from error
     return dict(found)
+
+
+def split_mask(
+    passport: Mapping[str, Any], split: str, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return where a prediction's scene was of one split when its model was trained.
+
+    Parameters
+    ----------
+    passport
+        See `read_passport`.
+    split
+        train, validation or test.
+    shape
+        Rows and columns of the scene.
+
+    Raises
+    ------
+    SceneError
+        If the split is unknown.
+    CryonetError
+        If the model was not trained on the scene.
+    """
+    if split not in SPLITS:
+        known = ", ".join(("all", *SPLITS))
+        raise SceneError("the split is unknown", split, f"Known are: {known}.")
+    training = passport["bundle"]["training"]
+    ids = [scene["id"] for scene in training["scenes"]]
+    if passport["scene"]["id"] not in ids:
+        raise CryonetError(
+            "the model was not trained on this scene",
+            passport["scene"]["id"],
+            "All of it is test: score it with split all.",
+        )
+    index = ids.index(passport["scene"]["id"])
+    config = SplitConfig.model_validate(training["config"]["split"])
+    generator = np.random.default_rng([training["seed"], index])
+    codes = split_map(shape, config, generator=generator)
+    mask: NDArray[np.bool_] = codes == SPLITS[split]
+    return mask
 
 
 def open_prediction(path: str | Path) -> xr.Dataset:

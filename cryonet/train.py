@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,21 +16,16 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from cryonet.augment import direction_pairs
-from cryonet.bundle import Bundle, weights_bytes
-from cryonet.chips import VALIDATION
-from cryonet.classes import NODATA
+from cryonet.bundle import Bundle
 from cryonet.config import TrainConfig
 from cryonet.losses import EXTRA_OUTPUTS, pick_loss
-from cryonet.manifest import LayerEntry, Manifest, PretrainedRecord, TrainingRecord
-from cryonet.metrics import class_scores, confusion, macro_iou
-from cryonet.models import build_model, parameter_count
+from cryonet.models import build_model
 from cryonet.models.extra_outputs import FirstOutputs, first_outputs
 from cryonet.models.pretrained import Start, start_encoder
-from cryonet.predict import runner
 from cryonet.progress import SILENT, Cancelled, Progress
-from cryonet.stitch import stitch
-from cryonet.trainset import TrainScene, TrainSet, draw_batch, make_trainset
+from cryonet.trained_bundle import trained_bundle, with_calibration
+from cryonet.trainset import TrainSet, draw_batch, make_trainset
+from cryonet.validation import validate
 
 PACKAGES = ("torch", "numpy", "segmentation-models-pytorch", "timm", "lightning-fabric")
 
@@ -62,12 +54,14 @@ def train(
 ) -> Bundle:
     """Return the bundle of the epoch with the highest mean IoU on the validation blocks.
 
+    Its probabilities are calibrated on the validation blocks as well, at the end.
+
     Parameters
     ----------
     scenes
         Labelled scenes in memory, all with the layers of `config.features`.
     on_best
-        Given a bundle whenever validation improves, to keep it.
+        Given a bundle whenever validation improves, to keep it, uncalibrated as yet.
     log
         Given the figures of each epoch.
     progress
@@ -97,8 +91,20 @@ def train(
     best = _Best(start=start)
 
     def bundle(*, interrupted: bool) -> Bundle:
-        seconds = time.perf_counter() - started
-        return _make_bundle(data, config, best, str(fabric.device), seconds, interrupted)
+        module = build_model(config.model, layers=len(data.specs), classes=len(config.classes))
+        module.load_state_dict(first_outputs(best.state, module.state_dict()))
+        return trained_bundle(
+            module,
+            data,
+            config,
+            start=best.start,
+            metrics={"validation": best.metrics},
+            epochs=(best.epoch, config.epochs),
+            device=str(fabric.device),
+            seconds=time.perf_counter() - started,
+            packages=PACKAGES,
+            interrupted=interrupted,
+        )
 
     interrupted = False
     try:
@@ -110,7 +116,7 @@ def train(
         if not best.state:
             raise Cancelled("stopped before the first validation") from stop
         interrupted = True
-    return bundle(interrupted=interrupted)
+    return with_calibration(bundle(interrupted=interrupted), data, config, device=fabric.device)
 
 
 def _start(data: TrainSet, config: TrainConfig) -> tuple[nn.Module, Start | None]:
@@ -210,91 +216,9 @@ def _average(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def validate(
-    module: nn.Module, data: TrainSet, config: TrainConfig, *, device: torch.device
-) -> dict[str, float]:
-    """Return IoU by class and macro IoU over the validation pixels of all scenes."""
-    module.eval()
-    classes = len(config.classes)
-    matrix = np.zeros((classes, classes), np.int64)
-    run = runner(module, device, pairs=direction_pairs(data.specs))
-    for scene in data.scenes:
-        codes, truth = _validation_map(scene, run, config)
-        matrix += confusion(codes, truth, classes)
-    iou = class_scores(matrix)["iou"]
-    figures = {f"iou_{name}": float(iou[code]) for code, name in enumerate(config.classes)}
-    figures["macro_iou"] = macro_iou(matrix)
-    return figures
-
-
-def _validation_map(scene: TrainScene, run: Any, config: TrainConfig) -> tuple[Any, Any]:
-    wanted = (scene.splits == VALIDATION) & scene.valid
-    # Windows without a validation pixel need not run: they pass for empty ones.
-    probabilities, known = stitch(
-        lambda w: (scene.inputs[(slice(None), *w.slices)], wanted[w.slices]),
-        run,
-        scene.labels.shape,
-        outputs=len(config.classes),
-        tile=config.tile,
-        overlap=config.overlap,
-        batch=config.batch,
-    )
-    codes = np.where(known, probabilities.argmax(axis=0), NODATA)
-    return codes, np.where(wanted, scene.labels, NODATA)
-
-
 def _keep(best: _Best, epoch: int, figures: dict[str, float], module: nn.Module) -> None:
     if not figures["macro_iou"] > best.score:
         return
     best.score, best.epoch = figures["macro_iou"], epoch
     best.state = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
     best.metrics = {k: v if math.isfinite(v) else None for k, v in figures.items()}
-
-
-def _recorded(config: TrainConfig) -> dict[str, Any]:
-    """Return the configuration without the places of files, which differ between machines."""
-    record = config.model_dump(mode="json", exclude={"scenes", "out"})
-    if config.pretrained.file:
-        record["pretrained"]["source"] = config.pretrained.file.name
-    return record
-
-
-def _make_bundle(
-    data: TrainSet,
-    config: TrainConfig,
-    best: _Best,
-    device: str,
-    seconds: float,
-    interrupted: bool,
-) -> Bundle:
-    module = build_model(config.model, layers=len(data.specs), classes=len(config.classes))
-    module.load_state_dict(first_outputs(best.state, module.state_dict()))
-    entries = [LayerEntry.of(s, f) for s, f in zip(data.specs, data.statistics, strict=True)]
-    training = TrainingRecord(
-        config=_recorded(config),
-        pretrained=PretrainedRecord(**asdict(best.start)) if best.start else None,
-        seed=config.seed,
-        scenes=tuple(scene.record for scene in data.scenes),
-        epoch=best.epoch,
-        epochs=config.epochs,
-        interrupted=interrupted,
-        seconds=round(seconds, 1),
-        device=device,
-        versions={name: importlib.metadata.version(name) for name in PACKAGES},
-        metrics={"validation": best.metrics},
-    )
-    manifest = Manifest(
-        title=config.title,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        model=config.model,
-        layers=tuple(entries),
-        fits=data.fits,
-        classes=config.classes,
-        resolution=data.scenes[0].resolution,
-        tile=config.tile,
-        overlap=config.overlap,
-        parameters=parameter_count(module),
-        weights_sha256=hashlib.sha256(weights_bytes(module)).hexdigest(),
-        training=training,
-    )
-    return Bundle(module.eval(), manifest)

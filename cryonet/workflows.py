@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import check_replaceable, whole_file
 from cryonet.classes import NODATA
 from cryonet.cog import Band, open_raster, origin_tags, write_cog
-from cryonet.errors import CryonetError, LayerError, SceneError
+from cryonet.errors import LayerError, SceneError
 from cryonet.file_hash import folder_hashes
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
@@ -245,10 +245,14 @@ def run_prediction(
     batch: int = 4,
     blend: str = "cosine",
     flips: bool = False,
+    calibrated: bool = True,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
-    """Predict a scene with a bundle and write the prediction's folder; return it."""
+    """Predict a scene with a bundle and write the prediction's folder; return it.
+
+    The options are those of `cryonet.predict.predict_scene`.
+    """
     from cryonet.bundle import ITEM, load_bundle
     from cryonet.predict import predict_scene
     from cryonet.prediction import PASSPORT, write_prediction
@@ -263,6 +267,7 @@ def run_prediction(
         batch=batch,
         blend=blend,
         flips=flips,
+        calibrated=calibrated,
         progress=progress,
     )
     passport = {
@@ -274,7 +279,13 @@ def run_prediction(
             "synthetic": bool(item["properties"].get("synthetic", False)),
         },
         "bundle": model.manifest.model_dump(mode="json"),
-        "settings": {"batch": batch, "blend": blend, "flips": flips, "device": device},
+        "settings": {
+            "batch": batch,
+            "blend": blend,
+            "flips": flips,
+            "calibrated": calibrated,
+            "device": device,
+        },
         "versions": {
             name: version(name) for name in ("cryonet", "torch", "numpy", "rasterio", "xarray")
         },
@@ -295,8 +306,13 @@ def run_evaluation(
     *,
     out: str | Path | None = None,
     split: str = "all",
+    reliability: str | Path | None = None,
+    correlation: float = CORRELATION,
+    buffer: float = BUFFER,
 ) -> Scores:
     """Return the scores of a prediction against labels, and write them as JSON to `out`.
+
+    They hold how reliable its probabilities are, and its areas with their uncertainty.
 
     Parameters
     ----------
@@ -305,6 +321,11 @@ def run_evaluation(
     split
         ``all`` pixels, or only those of one split of the training run behind the
         prediction: ``train``, ``validation`` or ``test``.
+    reliability
+        A PNG of how often pixels of a given probability are right, to be written.
+    correlation, buffer
+        Metres over which errors go together and pixels to either side of an outline, for the
+        uncertainty of areas; see `cryonet.areas`.
 
     Raises
     ------
@@ -313,23 +334,34 @@ def run_evaluation(
     SceneError
         If there are no labels, or the split is unknown.
     """
-    from cryonet.evaluate import score
-    from cryonet.prediction import open_prediction, read_passport
+    from cryonet.evaluate import score_prediction
+    from cryonet.prediction import open_prediction, read_passport, split_mask
 
     found = open_prediction(prediction)
-    names = [str(name) for name in found["class"].values]
     truth = _read_labels(labels)
     check_same_grid(geobox_of(found), geobox_of(truth), what="prediction and labels")
     codes = np.asarray(truth.values)
-    mask = None if split == "all" else _split_mask(read_passport(prediction), split, codes.shape)
-    scores = score(
-        np.asarray(found["classes"].values), codes, geobox_of(found), classes=names, mask=mask
-    )
+    shape = (codes.shape[0], codes.shape[1])
+    mask = None if split == "all" else split_mask(read_passport(prediction), split, shape)
+    scores = score_prediction(found, codes, mask=mask, correlation=correlation, buffer=buffer)
+    if reliability is not None:
+        _plot_reliability(scores, Path(reliability))
     if out is not None:
         text = json.dumps({"split": split, **scores.to_dict()}, indent=2) + "\n"
         with whole_file(Path(out)) as file:
             file.write_text(text, encoding="utf-8")
     return scores
+
+
+def _plot_reliability(scores: Scores, target: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from cryonet.plotting import plot_reliability
+
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    plot_reliability(scores.probabilities, ax=figure.subplots())
+    with whole_file(target) as file:
+        figure.savefig(file, format="png", dpi=130)
 
 
 def _read_labels(path: str | Path) -> xr.DataArray:
@@ -352,26 +384,3 @@ def _read_labels(path: str | Path) -> xr.DataArray:
     nodata = found.rio.nodata
     band = found.isel(band=0)
     return band if nodata in (None, NODATA) else band.where(band != nodata, NODATA).astype("uint8")
-
-
-def _split_mask(passport: dict[str, Any], split: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    from cryonet.chips import SPLITS, split_map
-    from cryonet.config import SplitConfig
-
-    if split not in SPLITS:
-        known = ", ".join(("all", *SPLITS))
-        raise SceneError("the split is unknown", split, f"Known are: {known}.")
-    training = passport["bundle"]["training"]
-    ids = [scene["id"] for scene in training["scenes"]]
-    if passport["scene"]["id"] not in ids:
-        raise CryonetError(
-            "the model was not trained on this scene",
-            passport["scene"]["id"],
-            "All of it is test: score it with split all.",
-        )
-    index = ids.index(passport["scene"]["id"])
-    config = SplitConfig.model_validate(training["config"]["split"])
-    generator = np.random.default_rng([training["seed"], index])
-    codes = split_map((shape[0], shape[1]), config, generator=generator)
-    mask: NDArray[np.bool_] = codes == SPLITS[split]
-    return mask

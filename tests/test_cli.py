@@ -92,6 +92,44 @@ def test_evaluation_counts_only_the_split_asked_for(folder):
     assert "debris" in whole.output
 
 
+def test_evaluation_tells_calibration_and_areas_and_draws(folder):
+    found = read_manifest(folder / "bundle").calibration
+    assert found is not None
+    passport = read_passport(folder / "map")
+    assert passport["prediction"]["temperature"] == found.temperature
+    assert passport["settings"]["calibrated"] is True
+    out, picture = folder / "scores.json", folder / "reliability.png"
+    result = run(
+        "evaluate", folder / "map", folder / "scene", "--split", "validation", "--out", out,
+        "--reliability", picture, "--buffer", 2, "--correlation", 0,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "calibrated" in result.output and "Areas and their uncertainty" in result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    scores = json.loads(out.read_text())
+    before, after = scores["probabilities"]
+    # The map's probabilities are kept in steps of 1/250.
+    assert before["ece"] == pytest.approx(found.ece_before, abs=0.005)
+    assert after["ece"] == pytest.approx(found.ece_after, abs=0.005)
+    for row in scores["areas_km2"]:
+        assert row["correlated"] == row["independent"] < row["together"]
+    plain = run(
+        "predict", folder / "bundle", folder / "scene", folder / "raw", "--uncalibrated",
+        "--device", "cpu",
+    )  # fmt: skip
+    assert plain.exit_code == 0, plain.output
+    assert read_passport(folder / "raw")["prediction"]["temperature"] == 1
+    evaluated = run("evaluate", folder / "raw", folder / "scene", "--out", out)
+    assert "calibrated" not in evaluated.output
+    assert len(json.loads(out.read_text())["probabilities"]) == 1
+    run("evaluate", folder / "map", folder / "scene", "--split", "validation", "--out", out)
+    for wide, half in zip(
+        scores["areas_km2"], json.loads(out.read_text())["areas_km2"], strict=True
+    ):
+        assert wide["buffer"] == pytest.approx(4 * half["buffer"])
+        assert half["correlated"] > wide["correlated"]
+
+
 def test_layers_are_written_by_name(folder):
     out = folder / "layers.tif"
     result = run("layers", "compute", folder / "scene", out)

@@ -21,7 +21,7 @@ from skimage.color import rgb2lab
 from conftest import grid
 from cryonet.classes import CLASSES
 from cryonet.errors import CryonetError, LayerError, SceneError
-from cryonet.evaluate import score
+from cryonet.evaluate import score, score_probabilities
 from cryonet.layers import build_stack
 from cryonet.plotting import (
     layer_gallery,
@@ -33,6 +33,7 @@ from cryonet.plotting import (
     plot_history,
     plot_layer,
     plot_outlines,
+    plot_reliability,
     plot_spectra,
     plot_splits,
 )
@@ -307,6 +308,23 @@ def test_confusion_shows_shares_of_the_labels() -> None:
     texts = {text.get_text() for text in ax.texts}
     assert "75%\n3" in texts
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("map", "label")
+
+
+def test_reliability_draws_filled_bins_before_and_after() -> None:
+    shares = np.array([[[0.9, 0.9, 0.9, 0.4]], [[0.1, 0.1, 0.1, 0.6]]], np.float32)
+    labels = np.array([[0, 0, 1, 1]], np.uint8)
+    scores = score_probabilities(shares, labels, temperature=0.5, bins=10)
+    ax = plot_reliability(scores)
+    before, after = (ax.get_lines()[i].get_xydata() for i in (1, 2))
+    assert before == pytest.approx(np.array([[0.5505, 1], [0.75, 2 / 3]]), abs=1e-3)
+    assert after == pytest.approx(np.array([[0.6, 1], [0.9, 2 / 3]]))
+    assert sum(ax.patches[0].get_data().values) == pytest.approx(1)
+    legend = ax.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[1:] == ["as the model gave them, error 0.175", "calibrated, error 0.275"]
+    with pytest.raises(CryonetError, match="reliability"):
+        plot_reliability(())
 
 
 def test_a_gallery_shows_every_layer_once_by_family() -> None:

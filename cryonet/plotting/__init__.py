@@ -4,7 +4,13 @@ Every function takes data and returns the Axes it drew on: the one given, or tha
 figure. Nothing is shown or saved here.
 """
 
-from cryonet.plotting.charts import plot_confusion, plot_distributions, plot_history, plot_spectra
+from cryonet.plotting.charts import (
+    plot_confusion,
+    plot_distributions,
+    plot_history,
+    plot_reliability,
+    plot_spectra,
+)
 from cryonet.plotting.comparison import plot_comparison
 from cryonet.plotting.gallery import layer_gallery
 from cryonet.plotting.maps import (
@@ -27,6 +33,7 @@ __all__ = [
     "plot_history",
     "plot_layer",
     "plot_outlines",
+    "plot_reliability",
     "plot_spectra",
     "plot_splits",
 ]

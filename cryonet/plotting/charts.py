@@ -1,4 +1,4 @@
-"""Charts: spectra of the classes, the course of training, the confusion matrix."""
+"""Charts: spectra, the course of training, the confusion matrix, reliability."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryonet.errors import CryonetError, SceneError
 from cryonet.plotting.frame import axes_of, class_named, line_colour
 
 if TYPE_CHECKING:
-    from cryonet.evaluate import Scores
+    from cryonet.evaluate import ProbabilityScore, Scores
 
 #: Centre wavelengths of Sentinel-2A's bands, nm (Drusch et al. 2012; ESA, mean of S2A).
 WAVELENGTHS: Mapping[str, float] = {
@@ -163,6 +163,47 @@ def _records(path: str | Path) -> list[Mapping[str, Any]]:
 def _column(records: Sequence[Mapping[str, Any]], key: str) -> list[float]:
     # A class that is nowhere in the validation blocks has no score.
     return [float("nan" if row[key] in (None, "") else row[key]) for row in records]
+
+
+def plot_reliability(scores: Sequence[ProbabilityScore], *, ax: Axes | None = None) -> Axes:
+    """Return the Axes with the share of right pixels against the probability they were given.
+
+    On the diagonal both agree; below it the map is too sure of itself. Bars show the share of
+    the pixels in each bin, for the last of `scores`. The legend gives the expected calibration
+    error.
+
+    Parameters
+    ----------
+    scores
+        As `cryonet.evaluate.score_probabilities` gives them.
+
+    Raises
+    ------
+    CryonetError
+        If there is nothing to draw.
+    """
+    if not scores:
+        raise CryonetError("there is no reliability", 0, "Score probabilities against labels.")
+    ax = axes_of(ax, (4.6, 4.6))
+    counts = scores[-1].table.counts
+    edges = np.linspace(0, 1, len(counts) + 1)
+    ax.stairs(counts / counts.sum(), edges, fill=True, color="#dddddd", label="share of pixels")
+    ax.plot([0, 1], [0, 1], "--", color="#777777", linewidth=1)
+    for row, colour in zip(scores, ("#d55e00", "#0a3d91"), strict=False):
+        filled = row.table.counts > 0
+        name = "as the model gave them" if row.temperature == 1 else "calibrated"
+        ax.plot(
+            row.table.confidence[filled],
+            row.table.accuracy[filled],
+            marker="o",
+            markersize=4,
+            color=colour,
+            label=f"{name}, error {row.table.ece:.3f}",
+        )
+    ax.set(xlabel="probability of the mapped class", ylabel="share of right pixels")
+    ax.set(title="Reliability", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    return ax
 
 
 def plot_confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
