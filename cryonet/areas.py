@@ -174,7 +174,7 @@ def estimate_areas(
                 mapped=float((areas * inside).sum()),
                 expected=expected,
                 independent=independent,
-                correlated=area_spread(share, geobox, correlation=50)[1],
+                correlated=area_spread(share, geobox, correlation=correlation)[1],
                 together=area_spread(share, geobox, correlation=float("inf"))[1],
                 buffer=buffer_area(inside, geobox, width=buffer, known=known),
             )

@@ -96,18 +96,21 @@ def test_where_the_data_end_is_no_outline():
     mask[:, :10] = True
     assert buffer_area(mask, grid(20, 30)) == pytest.approx(20 * 0.5 * CELL)
     known = np.ones(mask.shape, bool)
-    known[5:9, 8:12] = False
-    assert buffer_area(mask, grid(20, 30), known=known) == pytest.approx(16 * 0.5 * CELL)
+    known[5:9, 8:10] = False  # inside only
+    known[12:14, 10:12] = False  # outside only
+    assert buffer_area(mask, grid(20, 30), known=known) == pytest.approx(14 * 0.5 * CELL)
+    turned = buffer_area(mask.T, grid(30, 20), known=known.T)
+    assert turned == pytest.approx(14 * 0.5 * CELL)
     assert buffer_area(np.ones((5, 5), bool), grid(5, 5)) == 0
 
 
 def test_the_buffer_is_measured_on_the_ellipsoid():
     box = GeoBox.from_bbox((86, 60, 87, 61), crs="EPSG:4326", shape=(100, 100))
     mask = np.zeros((100, 100), bool)
-    mask[:50] = True
-    # A strip of half a pixel along the parallel of 60.5°.
+    mask[:10] = True
+    # A strip of half a pixel along the parallel of 60.9°.
     geod = Geod(ellps="WGS84")
-    strip, _ = geod.polygon_area_perimeter([86, 87, 87, 86], [60.4975, 60.4975, 60.5025, 60.5025])
+    strip, _ = geod.polygon_area_perimeter([86, 87, 87, 86], [60.8975, 60.8975, 60.9025, 60.9025])
     assert buffer_area(mask, box) == pytest.approx(abs(strip) / 1e6, rel=1e-3)
 
 
