@@ -129,7 +129,9 @@ class _Bench:
 
     def _digest(self, settings: TrainConfig) -> str:
         """Return a hash of all that a result depends on."""
-        told = settings.model_dump(mode="json", exclude={"scenes", "out", "threads"})
+        left_out = {"scenes", "out", "title", "threads"}
+        # An option that came later changes no result while it stands at its default.
+        told = settings.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         records = [scene_record(scene).model_dump() for scene in self.scenes]
         text = json.dumps([told, records, __version__], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
