@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from cryonet import __version__
 from cryonet.atomic import whole_file
 from cryonet.bundle import Bundle
+from cryonet.calibrate import classwise_ece, labelled, temper, top_label
 from cryonet.chips import TEST, split_map
+from cryonet.classes import NODATA
 from cryonet.comparison import block_confusions
 from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError
@@ -148,6 +151,7 @@ class _Bench:
             "learning_rate": settings.learning_rate,
             "epochs": settings.epochs,
             "classes": list(settings.classes),
+            "synthetic": {scene.id: scene.synthetic for scene in manifest.training.scenes},
             "layers": len(manifest.layers),
             "parameters": manifest.parameters,
             "mflop_a_pixel": round(megaflop(bundle), 4),
@@ -160,7 +164,7 @@ class _Bench:
         return found
 
     def _tested(self, bundle: Bundle, settings: TrainConfig) -> dict[str, Any]:
-        blocks, pixels, seconds = [], 0, 0.0
+        blocks, known, pixels, seconds = [], [], 0, 0.0
         block = settings.split.block if settings.split.test == "blocks" else BLOCK
         for index, scene in enumerate(self.scenes):
             labels = np.asarray(scene["labels"].values)
@@ -173,8 +177,11 @@ class _Bench:
             codes = np.asarray(made["classes"].values)
             count = len(settings.classes)
             blocks.append(block_confusions(codes, labels, test, block=block, classes=count))
+            shares = np.asarray(made["probabilities"].values)
+            known.append(labelled(shares, np.where(test, labels, NODATA)))
         return {
             "blocks": np.concatenate(blocks).tolist(),
+            "calibration": _calibration(known, float(made.attrs["temperature"])),
             "megapixels_a_second": round(pixels / seconds / 1e6, 4),
         }
 
@@ -190,6 +197,21 @@ class _Within:
     def step(self, done: int, total: int, message: str = "") -> None:
         text = f"{self.name}: {done} of {total}, {message}"
         self.bench.progress.step(self.bench.done, self.total, text)
+
+
+def _calibration(
+    known: list[tuple[NDArray[np.floating], NDArray[np.integer]]], temperature: float
+) -> dict[str, float]:
+    """Return the calibration errors of the test pixels of all scenes, as given and at T = 1."""
+    shares = np.concatenate([pair[0] for pair in known], axis=1)
+    codes = np.concatenate([pair[1] for pair in known])
+    plain = temper(shares, 1 / temperature)
+    return {
+        "temperature": round(temperature, 4),
+        "ece": round(top_label(shares, codes).ece, 5),
+        "classwise_ece": round(classwise_ece(shares, codes), 5),
+        "ece_uncalibrated": round(top_label(plain, codes).ece, 5),
+    }
 
 
 def _kept(file: Path, digest: str, *, overwrite: bool) -> dict[str, Any] | None:

@@ -103,22 +103,31 @@ def _bars(results: Sequence[Result]) -> dict[str, dict[str, dict[str, Spread]]]:
 def _lines(config: ExperimentConfig, results: Sequence[Result]) -> Iterator[str]:
     yield f"# {config.title}"
     yield ""
+    yield _ground(results)
+    yield ""
     yield (
         f"Seeds {', '.join(map(str, config.seeds))}; mean ± standard deviation over seeds; each "
         "pixel of the test counts once. Every model had the same steps and chips, and its "
         f"learning rate from {', '.join(f'{rate:g}' for rate in config.learning_rates)} by "
-        "validation blocks alone. The scenes' own provenance (measured or synthetic) is in "
-        "their items."
+        "validation blocks alone."
     )
     for (fold, stack), models in _groups(results):
         yield ""
         yield f"## Stack {stack}, test {fold}"
         yield from _score_table(models)
+        yield from _calibration_table(models)
         yield from _cost_table(models)
         yield from _paired(config, models)
     yield from _leak(results)
     yield ""
     yield "![IoU by class and model](iou.png)"
+
+
+def _ground(results: Sequence[Result]) -> str:
+    """Return which scenes the results are of, and which of them are synthetic."""
+    scenes = {name: made for result in results for name, made in result["synthetic"].items()}
+    told = ", ".join(f"{name} ({'synthetic' if made else 'real'})" for name, made in scenes.items())
+    return f"Scenes: {told}."
 
 
 def _row(cells: Sequence[object]) -> str:
@@ -144,6 +153,13 @@ def _score_table(models: dict[str, list[Result]]) -> Iterator[str]:
 
 def _score_of(key: str, code: int) -> Figure:
     return lambda matrix: float(class_scores(matrix)[key][code])
+
+
+def _calibration_table(models: dict[str, list[Result]]) -> Iterator[str]:
+    yield from _head(["model", "temperature", "ECE", "ECE uncalibrated", "classwise ECE"])
+    for model, rows in models.items():
+        keys = ("temperature", "ece", "ece_uncalibrated", "classwise_ece")
+        yield _row([model, *(spread([row["calibration"][key] for row in rows]) for key in keys)])
 
 
 def _cost_table(models: dict[str, list[Result]]) -> Iterator[str]:
