@@ -25,6 +25,7 @@ from cryonet.doctor import examine
 from cryonet.errors import CryonetError
 from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
+from cryonet.rank import is_first_process
 
 app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
 layers_app = group("List and compute feature layers.")
@@ -158,8 +159,12 @@ def train(
         return
     if config is None:
         raise CryonetError("no configuration was given", "", "Give a TOML file; see --example")
+    settings = load_config(config)
+    if not is_first_process():
+        workflows.run_training(settings, overwrite=overwrite)
+        return
     with ConsoleProgress("train") as progress:
-        path = workflows.run_training(load_config(config), overwrite=overwrite, progress=progress)
+        path = workflows.run_training(settings, overwrite=overwrite, progress=progress)
     typer.echo(f"wrote {path}; its card is {path / 'CARD.md'}")
 
 

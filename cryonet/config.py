@@ -154,6 +154,7 @@ class TrainConfig(_Frozen):
     stride: Annotated[int, Field(ge=1)] = 64
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
     batch: Annotated[int, Field(ge=2)] = 8
+    accumulate: Annotated[int, Field(ge=1)] = 1
     epochs: Annotated[int, Field(ge=1)] = 30
     steps_per_epoch: Annotated[int, Field(ge=1)] = 100
     loss: str = "ce_dice"
@@ -169,11 +170,16 @@ class TrainConfig(_Frozen):
     devices: Annotated[int, Field(ge=1)] = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     threads: Annotated[int, Field(ge=0)] = 0
+    prefetch: Annotated[int, Field(ge=0)] = 2
+    memory: Literal["ram", "disk"] = "ram"
+    cache: Path | None = None
 
     @model_validator(mode="after")
     def _stride(self) -> TrainConfig:
         if self.stride > self.chip:
             raise ValueError("stride above chip would leave pixels that are in no chip")
+        if self.cache is not None and self.memory == "ram":
+            raise ValueError('cache is a folder for memory = "disk"')
         return self
 
 
@@ -198,6 +204,8 @@ def load_config(path: str | Path) -> TrainConfig:
     base = file.parent
     scenes = tuple(base / scene for scene in config.scenes)
     found: dict[str, object] = {"scenes": scenes, "out": base / config.out}
+    if config.cache is not None:
+        found["cache"] = base / config.cache
     if config.pretrained.file:
         source = str(base / config.pretrained.file)
         found["pretrained"] = config.pretrained.model_copy(update={"source": source})
@@ -229,7 +237,8 @@ classes = ["other", "clean_ice", "debris", "lake"]   # drop "lake" when there ar
 chip = 256                     # side of a training chip, pixels, a multiple of 32
 stride = 64                    # distance of neighbouring chips, pixels
 balance = 0.5                  # share of chips drawn class by class, the rest uniformly
-batch = 8
+batch = 8                      # chips in each process at once
+accumulate = 1                 # batches to one step of the optimiser
 epochs = 30
 steps_per_epoch = 100
 loss = "ce_dice"               # cross-entropy + Dice; or cross_entropy, focal, tversky,
@@ -243,9 +252,13 @@ tile = 256                     # side of a prediction window: part of the model
 overlap = 0.25                 # share of a window its neighbour covers too
 seed = 0
 accelerator = "auto"           # auto, cpu or cuda
-devices = 1                    # processes, one for each GPU
-precision = "32-true"          # 32-true, bf16-mixed or 16-mixed
+devices = 1                    # processes, one for each GPU; on the CPU, too
+precision = "32-true"          # 32-true, bf16-mixed or, on a GPU, 16-mixed
 threads = 0                    # CPU threads; 0 leaves torch's choice
+prefetch = 2                   # batches cut ahead in the background; 0 cuts each in turn
+memory = "ram"                 # where normalised layers lie: ram or disk
+# cache = "layers"             # folder that keeps them for memory = "disk"; without one they
+                               # lie beside the output and are removed at the end
 
 [features]
 stack = "full"                 # optical, lean, full, or a list of layer names

@@ -64,10 +64,21 @@ class PretrainedRecord(_Frozen):
     random: tuple[str, ...]
 
 
+class ThroughputRecord(_Frozen):
+    """How fast training saw chips, validation left out, all processes together.
+
+    `waiting_share` is the share of the time in which the first process waited for chips.
+    """
+
+    chips_per_second: Annotated[float, Field(ge=0)]
+    megapixels_per_second: Annotated[float, Field(ge=0)]
+    waiting_share: Annotated[float, Field(ge=0, le=1)]
+
+
 class TrainingRecord(_Frozen):
     """How the weights came to be, complete enough to make them again.
 
-    Without `pretrained` they started at random.
+    Without `pretrained` they started at random. Older bundles have no `throughput`.
     """
 
     config: dict[str, Any]
@@ -81,6 +92,7 @@ class TrainingRecord(_Frozen):
     device: str
     versions: dict[str, str]
     metrics: dict[str, dict[str, float | None]]
+    throughput: ThroughputRecord | None = None
 
 
 class Calibration(_Frozen):

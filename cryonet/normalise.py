@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cryonet.errors import LayerError
 from cryonet.layers.spec import LayerSpec
+from cryonet.value_counts import ValueCounts
 
 
 class LayerStatistics(BaseModel):
@@ -25,6 +28,10 @@ class LayerStatistics(BaseModel):
     low: float
     high: float
     fill: float
+
+
+#: From nothing to the blocks of one pass: for each layer a 1-D array, NaN where missing.
+Blocks = Callable[[], Iterable[Iterable[NDArray[np.float32]]]]
 
 
 def fit_statistics(
@@ -49,20 +56,71 @@ def fit_statistics(
     LayerError
         If a layer has no valid training pixel.
     """
-    fitted: list[LayerStatistics] = []
-    for spec, layer in zip(specs, values, strict=True):
-        known = layer[np.isfinite(layer)].astype("float64")
-        if known.size == 0:
-            raise LayerError("the layer is empty in training", spec.name, "Leave it out.")
-        low, high = np.percentile(known, [clip, 100 - clip])
-        known = known.clip(low, high)
-        mean, std = float(known.mean()), float(known.std())
-        # A constant layer carries nothing; a scale of one keeps it finite.
-        scale = std if std > 1e-9 * max(1.0, abs(mean)) else 1.0
-        fitted.append(
-            LayerStatistics(mean=mean, std=scale, low=float(low), high=float(high), fill=mean)
-        )
+    return stream_statistics(lambda: [values], specs, clip=clip)
+
+
+def stream_statistics(
+    blocks: Blocks, specs: Sequence[LayerSpec], *, clip: float = 0.1
+) -> list[LayerStatistics]:
+    """Return what `fit_statistics` does, from pixels that come in blocks, in three passes.
+
+    Percentiles are exact; means and deviations of blocks are brought together (Chan et al.
+    1979), so that another cut into blocks changes them by rounding only.
+
+    Parameters
+    ----------
+    blocks
+        Gives the blocks of a pass, the same ones in every pass.
+
+    Raises
+    ------
+    LayerError
+        If a layer has no valid training pixel.
+    """
+    counts = [ValueCounts((clip, 100 - clip)) for _ in specs]
+    for turn in range(2):
+        for block in blocks():
+            for layer, values in zip(counts, block, strict=True):
+                layer.look(values[np.isfinite(values)])
+        for layer, spec in zip(counts, specs, strict=True):
+            if layer.count == 0:
+                raise LayerError("the layer is empty in training", spec.name, "Leave it out.")
+            if turn == 0:
+                layer.narrow()
+    limits = [layer.percentiles() for layer in counts]
+    moments = [_Moments() for _ in specs]
+    for block in blocks():
+        for layer_moments, (low, high), values in zip(moments, limits, block, strict=True):
+            known = values[np.isfinite(values)].astype("float64")
+            layer_moments.add(known.clip(low, high))
+    fitted = [_statistics(m, low, high) for m, (low, high) in zip(moments, limits, strict=True)]
     return _share_directions(fitted, specs)
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Count, mean and sum of squared deviations, brought together block by block."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        if not values.size:
+            return
+        mean = float(values.mean())
+        squares = float(np.square(values - mean).sum())
+        total, apart = self.count + values.size, mean - self.mean
+        self.squares += squares + apart**2 * self.count * values.size / total
+        self.mean = mean if not self.count else self.mean + apart * values.size / total
+        self.count = total
+
+
+def _statistics(moments: _Moments, low: float, high: float) -> LayerStatistics:
+    std = math.sqrt(moments.squares / moments.count)
+    # A constant layer carries nothing; a scale of one keeps it finite.
+    scale = std if std > 1e-9 * max(1.0, abs(moments.mean)) else 1.0
+    return LayerStatistics(mean=moments.mean, std=scale, low=low, high=high, fill=moments.mean)
 
 
 def _share_directions(

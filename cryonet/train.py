@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 import torch
 import xarray as xr
 from lightning_fabric import Fabric
-from torch import nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor, nn
 
+from cryonet.batches import Batch, batch_numbers, draw_batch
 from cryonet.bundle import Bundle
 from cryonet.config import TrainConfig
-from cryonet.losses import EXTRA_OUTPUTS, pick_loss
+from cryonet.errors import CryonetError
+from cryonet.learner import Learner
+from cryonet.losses import EXTRA_OUTPUTS
+from cryonet.manifest import ThroughputRecord
 from cryonet.models import build_model
 from cryonet.models.extra_outputs import FirstOutputs, first_outputs
 from cryonet.models.pretrained import Start, start_encoder
+from cryonet.prefetch import Prefetch
+from cryonet.processes import Together, make_fabric
 from cryonet.progress import SILENT, Cancelled, Progress
+from cryonet.throughput import Throughput
 from cryonet.trained_bundle import trained_bundle, with_calibration
-from cryonet.trainset import TrainSet, draw_batch, make_trainset
+from cryonet.trainset import TrainSet, make_trainset
 from cryonet.validation import validate
 
 PACKAGES = ("torch", "numpy", "segmentation-models-pytorch", "timm", "lightning-fabric")
@@ -42,6 +49,7 @@ class _Best:
     epoch: int = 0
     state: dict[str, torch.Tensor] = field(default_factory=dict)
     metrics: dict[str, float | None] = field(default_factory=dict)
+    throughput: ThroughputRecord | None = None
 
 
 def train(
@@ -59,34 +67,51 @@ def train(
     Parameters
     ----------
     scenes
-        Labelled scenes in memory, all with the layers of `config.features`.
+        Labelled scenes, all with the layers of `config.features`; lazy ones may be larger
+        than memory where `config.memory` is ``disk``.
     on_best
         Given a bundle whenever validation improves, to keep it, uncalibrated as yet.
     log
-        Given the figures of each epoch.
+        Given the figures of each epoch, with its throughput.
     progress
-        Told of every step. If it raises `Cancelled`, or Ctrl-C is pressed, the best bundle
-        so far is returned, marked as interrupted.
+        Told of every step, with the throughput of the epoch. If it raises `Cancelled`, or
+        Ctrl-C is pressed, the best bundle so far is returned, marked as interrupted.
+
+    With ``config.devices`` above 1 the script that calls this is run once more for each further
+    process, by Fabric. All of them return the same weights; `on_best`, `log` and `progress`
+    are called in the first one only, and only that one is to write: see `is_first_process`.
 
     Raises
     ------
     Cancelled
         If training is stopped before the first validation.
+    CryonetError
+        If the weights are no longer numbers.
     ConfigError, SceneError
         If the scenes do not fit the configuration.
     """
     started = time.perf_counter()
+    fabric = make_fabric(config)
+    fabric.launch()
     if config.threads:
         torch.set_num_threads(config.threads)
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        precision=config.precision,
-        # smp's U-Net++ holds an attention at its last stage that it never calls.
-        strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
-    )
-    fabric.launch()
-    data = make_trainset(scenes, config)
+    with _layers_folder(fabric, config) as folder:
+        return _trained(fabric, scenes, config, folder, on_best, log, progress, started)
+
+
+def _trained(
+    fabric: Fabric,
+    scenes: Sequence[xr.Dataset],
+    config: TrainConfig,
+    folder: Path | None,
+    on_best: Callable[[Bundle], object] | None,
+    log: Log | None,
+    progress: Progress,
+    started: float,
+) -> Bundle:
+    # On disk layers are written once: the others wait for the first process.
+    with fabric.rank_zero_first() if folder else contextlib.nullcontext():
+        data = make_trainset(scenes, config, folder=folder)
     network, start = _start(data, config)
     best = _Best(start=start)
 
@@ -103,20 +128,57 @@ def train(
             device=str(fabric.device),
             seconds=time.perf_counter() - started,
             packages=PACKAGES,
+            throughput=best.throughput,
             interrupted=interrupted,
         )
 
     interrupted = False
     try:
         with _own_randomness(fabric, config.seed):
-            for epoch in _epochs(fabric, network, data, config, best, log, progress):
-                if best.epoch == epoch and on_best is not None and fabric.is_global_zero:
-                    on_best(bundle(interrupted=False))
+            learner = Learner(fabric, network, config)
+            epochs = _epochs(fabric, learner, data, config, best, log, progress)
+            with contextlib.closing(epochs):
+                for epoch in epochs:
+                    if best.epoch == epoch and on_best is not None and fabric.is_global_zero:
+                        on_best(bundle(interrupted=False))
     except (KeyboardInterrupt, Cancelled) as stop:
         if not best.state:
             raise Cancelled("stopped before the first validation") from stop
         interrupted = True
-    return with_calibration(bundle(interrupted=interrupted), data, config, device=fabric.device)
+    return _calibrated(bundle(interrupted=interrupted), fabric, data, config)
+
+
+def _calibrated(bundle: Bundle, fabric: Fabric, data: TrainSet, config: TrainConfig) -> Bundle:
+    """Return the bundle with its calibration, which the first process finds for all."""
+    if fabric.is_global_zero:
+        bundle = with_calibration(bundle, data, config, device=fabric.device)
+    found = fabric.broadcast(bundle.manifest.calibration)
+    manifest = bundle.manifest.model_copy(update={"calibration": found})
+    return Bundle(bundle.module.cpu().eval(), manifest)
+
+
+@contextlib.contextmanager
+def _layers_folder(fabric: Fabric, config: TrainConfig) -> Iterator[Path | None]:
+    """Give the folder for normalised layers, the same in all processes; None for memory.
+
+    One that was not named lies beside the output, and is removed at the end.
+    """
+    if config.memory == "ram":
+        yield None
+        return
+    if config.cache is not None:
+        yield config.cache
+        return
+    made = ""
+    if fabric.is_global_zero:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        made = tempfile.mkdtemp(prefix=f".{config.out.name}.layers.", dir=config.out.parent)
+    try:
+        yield Path(fabric.broadcast(made))
+    finally:
+        # Its own name alone: the others may not know it, and need not remove it.
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _start(data: TrainSet, config: TrainConfig) -> tuple[nn.Module, Start | None]:
@@ -140,83 +202,90 @@ def _own_randomness(fabric: Fabric, seed: int) -> Iterator[None]:
 
 def _epochs(
     fabric: Fabric,
-    network: nn.Module,
+    learner: Learner,
     data: TrainSet,
     config: TrainConfig,
     best: _Best,
     log: Log | None,
     progress: Progress,
-) -> Any:
+) -> Generator[int]:
     """Train, validate and keep the best; yield the number of each finished epoch."""
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    together = Together(fabric, progress)
+    pace = Throughput()
+
+    def batch(index: int) -> Batch:
+        numbers = batch_numbers(index, config, rank=fabric.global_rank, processes=fabric.world_size)
+        images, labels = draw_batch(data, config, numbers)
+        images = images.contiguous(memory_format=torch.channels_last)
+        if fabric.device.type == "cuda":
+            return images.pin_memory(), labels.pin_memory()
+        return images, labels
+
+    count = config.epochs * config.steps_per_epoch * config.accumulate
+    with Prefetch(batch, count, ahead=config.prefetch) as batches, together.interruptible():
+        for epoch in range(1, config.epochs + 1):
+            here = Throughput()
+            loss = _steps(fabric, learner, batches, config, epoch, (here, pace), together)
+            module = learner.averaged()
+            _check_finite(module, config)
+            shown = FirstOutputs(module, len(config.classes))
+            figures = validate(shown, data, config, device=fabric.device, fabric=fabric)
+            figures["loss"] = learner.mean_over_processes(loss)
+            figures["learning_rate"] = learner.learning_rate
+            _keep(best, epoch, figures, module, pace.record())
+            if log is not None and fabric.is_global_zero:
+                log(epoch, figures | here.record().model_dump())
+            yield epoch
+
+
+def _steps(
+    fabric: Fabric,
+    learner: Learner,
+    batches: Prefetch[Batch],
+    config: TrainConfig,
+    epoch: int,
+    paces: tuple[Throughput, ...],
+    together: Together,
+) -> Tensor:
+    """Do the steps of one epoch; return the mean of their losses."""
+    learner.train()
     total = config.epochs * config.steps_per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: learning_rate_factor(step, total, config.warmup_share)
-    )
-    average = AveragedModel(
-        network, multi_avg_fn=_average(config.weight_average), use_buffers=True
-    ).to(fabric.device)
-    model, prepared = fabric.setup(network, optimiser)
-    loss_of = pick_loss(config.loss)
-    # One stream of chips for all processes: each takes its own share of every batch.
-    generator = np.random.default_rng([config.seed, 1])
-    done = 0
-    for epoch in range(1, config.epochs + 1):
-        model.train()
-        losses = []
-        for _ in range(config.steps_per_epoch):
-            images, labels = draw_batch(
-                data, config, config.batch * fabric.world_size, generator=generator
-            )
-            mine = slice(fabric.global_rank, None, fabric.world_size)
-            images = images[mine].to(fabric.device, memory_format=torch.channels_last)
-            loss = loss_of(model(images).float(), labels[mine].to(fabric.device))
-            fabric.backward(loss)
-            fabric.clip_gradients(model, prepared, max_norm=config.clip_norm)
-            prepared.step()
-            prepared.zero_grad()
-            schedule.step()
-            average.update_parameters(network)
-            losses.append(float(loss.detach()))
-            done += 1
-            progress.step(done, total, f"epoch {epoch}, loss {np.mean(losses):.3f}")
-        shown = FirstOutputs(average.module, len(config.classes))
-        figures = validate(shown, data, config, device=fabric.device)
-        figures["loss"] = float(np.mean(losses))
-        figures["learning_rate"] = float(schedule.get_last_lr()[0])
-        _keep(best, epoch, figures, average.module)
-        if log is not None and fabric.is_global_zero:
-            log(epoch, figures)
-        yield epoch
+    chips = config.batch * config.accumulate * fabric.world_size
+    losses = torch.zeros((), device=fabric.device)
+    shown, read = math.nan, -math.inf
+    for pace in paces:
+        pace.start()
+    for step in range(1, config.steps_per_epoch + 1):
+        before = batches.waited
+        losses += learner.step(batches)
+        # To read the loss is to wait for the GPU: once a second is enough to look at.
+        if step == config.steps_per_epoch or time.perf_counter() - read > 1:
+            shown, read = float(losses) / step, time.perf_counter()
+        for pace in paces:
+            pace.add(chips, chips * config.chip**2, waited=batches.waited - before)
+        done = (epoch - 1) * config.steps_per_epoch + step
+        together.step(done, total, f"epoch {epoch}, loss {shown:.3f}, {paces[0]}")
+    return losses / config.steps_per_epoch
 
 
-def learning_rate_factor(step: int, total: int, warmup_share: float) -> float:
-    """Return the factor on the peak learning rate: linear warm-up, then a cosine to zero."""
-    warmup = max(1, round(total * warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+def _check_finite(module: nn.Module, config: TrainConfig) -> None:
+    """Refuse to go on with weights that are no numbers."""
+    if not all(bool(torch.isfinite(weights).all()) for weights in module.parameters()):
+        raise CryonetError(
+            "the training has diverged",
+            f"learning_rate = {config.learning_rate:g}",
+            "The weights are no longer numbers: give a lower rate, or another precision.",
+        )
 
 
-def _average(decay: float) -> Callable[[Any, Any, Any], None]:
-    @torch.no_grad()
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        # Young averages forget faster, or the random start would linger in them.
-        seen = float(count)
-        weight = 1 - min(decay, (1 + seen) / (10 + seen))
-        for old, new in zip(averaged, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, weight)
-            else:
-                old.copy_(new)
-
-    return update
-
-
-def _keep(best: _Best, epoch: int, figures: dict[str, float], module: nn.Module) -> None:
+def _keep(
+    best: _Best,
+    epoch: int,
+    figures: dict[str, float],
+    module: nn.Module,
+    throughput: ThroughputRecord | None = None,
+) -> None:
+    best.throughput = throughput
     if not figures["macro_iou"] > best.score:
         return
     best.score, best.epoch = figures["macro_iou"], epoch

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
+from cryonet.rank import is_first_process
+
 
 class TrainLog:
-    """Writes ``metrics.csv`` and TensorBoard events into one folder, anew for each run."""
+    """Writes ``metrics.csv`` and TensorBoard events into one folder, anew for each run.
+
+    Of several processes the first one alone writes.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         where = Path(folder)
-        where.mkdir(parents=True, exist_ok=True)
-        for old in where.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._file = (where / "metrics.csv").open("w", newline="", encoding="utf-8")
+        target = Path(os.devnull)
+        if is_first_process():
+            where.mkdir(parents=True, exist_ok=True)
+            for old in where.glob("events.out.tfevents.*"):
+                old.unlink()
+            target = where / "metrics.csv"
+        self._file = target.open("w", newline="", encoding="utf-8")
         self._table = csv.writer(self._file)
         self._events = TensorBoardLogger(where, name="", version="")
         self._header: list[str] = []

@@ -14,7 +14,13 @@ from torch import nn
 
 from cryonet.bundle import Bundle, weights_bytes
 from cryonet.config import TrainConfig
-from cryonet.manifest import LayerEntry, Manifest, PretrainedRecord, TrainingRecord
+from cryonet.manifest import (
+    LayerEntry,
+    Manifest,
+    PretrainedRecord,
+    ThroughputRecord,
+    TrainingRecord,
+)
 from cryonet.models import parameter_count
 from cryonet.models.pretrained import Start
 from cryonet.trainset import TrainSet
@@ -32,6 +38,7 @@ def trained_bundle(
     device: str,
     seconds: float,
     packages: Sequence[str],
+    throughput: ThroughputRecord | None = None,
     interrupted: bool = False,
 ) -> Bundle:
     """Return the bundle of a network, uncalibrated.
@@ -48,6 +55,8 @@ def trained_bundle(
         Where it was trained, and for how long.
     packages
         Names of the packages whose versions are recorded.
+    throughput
+        How fast it saw chips, up to now.
     """
     entries = [LayerEntry.of(s, f) for s, f in zip(data.specs, data.statistics, strict=True)]
     training = TrainingRecord(
@@ -62,6 +71,7 @@ def trained_bundle(
         device=device,
         versions={name: importlib.metadata.version(name) for name in packages},
         metrics={split: dict(figures) for split, figures in metrics.items()},
+        throughput=throughput,
     )
     manifest = Manifest(
         title=config.title,
@@ -82,7 +92,7 @@ def trained_bundle(
 
 def _recorded(config: TrainConfig) -> dict[str, Any]:
     """Return the configuration without the places of files, which differ between machines."""
-    record = config.model_dump(mode="json", exclude={"scenes", "out"})
+    record = config.model_dump(mode="json", exclude={"scenes", "out", "cache"})
     if config.pretrained.file:
         record["pretrained"]["source"] = config.pretrained.file.name
     return record

@@ -1,41 +1,50 @@
-"""What a training run learns from: normalised stacks, split labels, chips to draw."""
+"""What a training run learns from: normalised layers, split labels, training chips."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cryonet.augment import DIHEDRALS, brighten, direction_pairs, turn
-from cryonet.chips import TEST, TRAIN, Chip, chip_weights, make_chips, split_map
+from cryonet.chips import TRAIN, Chip, chip_weights, make_chips, split_map
 from cryonet.classes import CLASSES, NODATA
 from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError, SceneError
-from cryonet.grid import Window, geobox_of
-from cryonet.layers import Fits, build_stack, fit_layers, select_layers
-from cryonet.layers.fits import FIT_NAMES, fits_of
+from cryonet.grid import geobox_of
+from cryonet.inputs import (
+    INDEX,
+    Inputs,
+    Layers,
+    Room,
+    in_memory,
+    inputs_key,
+    normalise_layers,
+    raw_layers,
+    read_inputs,
+    store_inputs,
+)
+from cryonet.layers import Fits, fit_layers, select_layers
+from cryonet.layers.fits import FIT_NAMES, ROWS, fits_of
 from cryonet.layers.spec import LayerSpec
 from cryonet.manifest import SceneRecord
-from cryonet.normalise import LayerStatistics, fit_statistics, normalise
-
-#: Families made of reflectance: haze and light change them all, ratios included.
-SPECTRAL = ("optical", "indices", "pca", "tasseled_cap")
+from cryonet.normalise import LayerStatistics
 
 
 @dataclass(frozen=True, slots=True)
 class TrainScene:
-    """One scene, ready: inputs ``(layer, y, x)``, labels, valid mask and split codes."""
+    """One scene, ready: inputs ``(layer, y, x)``, labels, valid mask and split codes.
+
+    The inputs lie in memory or on disk, and are read by ``(slice(None), *window.slices)``.
+    """
 
     record: SceneRecord
-    inputs: NDArray[np.float32]
+    inputs: Layers
     labels: NDArray[np.uint8]
     valid: NDArray[np.bool_]
     splits: NDArray[np.uint8]
@@ -63,7 +72,10 @@ def scene_record(scene: xr.Dataset) -> SceneRecord:
     digest = hashlib.sha256()
     for name in sorted(str(n) for n in scene.data_vars):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(scene[name].values).tobytes())
+        # By rows: of a lazy scene no whole variable is ever in memory.
+        for top in range(0, scene.sizes["y"], ROWS):
+            rows = scene[name].isel(y=slice(top, top + ROWS))
+            digest.update(np.ascontiguousarray(rows.values).tobytes())
     digest.update(repr(geobox_of(scene)).encode())
     return SceneRecord(
         id=str(scene.attrs.get("id", "scene")),
@@ -72,11 +84,23 @@ def scene_record(scene: xr.Dataset) -> SceneRecord:
     )
 
 
-def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet:
+def make_trainset(
+    scenes: Sequence[xr.Dataset], config: TrainConfig, *, folder: Path | None = None
+) -> TrainSet:
     """Return the training set of some labelled scenes.
 
     Splits are drawn from the seed; fits come from the pixels of the training split, and
     statistics from those of them in training chips, and from nothing else.
+
+    Parameters
+    ----------
+    scenes
+        In memory or lazy. Whatever they are, labels, splits and validity stay in memory,
+        three bytes a pixel.
+    folder
+        Where the normalised layers are to lie on disk, four bytes a layer and pixel, in a
+        folder named by the hash of all they depend on: found there, they are not made
+        again. None keeps them in memory. The values are the same.
 
     Raises
     ------
@@ -84,7 +108,7 @@ def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet
         If scenes differ in resolution or layers, share an id, a class of the labels is not
         among `config.classes`, or there is no training chip.
     SceneError
-        If a scene has no labels.
+        If a scene has no labels, or the layers cannot be written.
     """
     chosen = _common_layers(scenes, config)
     truths = [_labels(scene, config) for scene in scenes]
@@ -92,49 +116,82 @@ def make_trainset(scenes: Sequence[xr.Dataset], config: TrainConfig) -> TrainSet
         split_map(truth.shape, config.split, generator=np.random.default_rng([config.seed, index]))
         for index, truth in enumerate(truths)
     ]
-    fits = fit_layers(scenes, masks=[codes == TRAIN for codes in maps], names=fits_of(chosen))
-    raw, chips, parts = [], [], []
-    for scene, labels, splits in zip(scenes, truths, maps, strict=True):
-        stack = build_stack(scene, [spec.name for spec in chosen], fits=fits)
-        raw.append(np.stack([stack[spec.name].values for spec in chosen]))
-        record = scene_record(scene)
-        valid = np.isfinite(raw[-1]).all(axis=0)
-        found = make_chips(
-            np.where(valid, labels, NODATA).astype(np.uint8),
-            splits,
-            scene=record.id,
+    parts = [
+        _Part(scene, scene_record(scene), labels, splits)
+        for scene, labels, splits in zip(scenes, truths, maps, strict=True)
+    ]
+    _check_ids([part.record for part in parts])
+    if folder is None:
+        inputs = _inputs(parts, chosen, config, in_memory)
+    else:
+        target = folder / inputs_key([part.record for part in parts], chosen, config)
+        if not (target / INDEX).is_file():
+            shapes = [(len(chosen), *part.labels.shape) for part in parts]
+            store_inputs(target, shapes, lambda room: _inputs(parts, chosen, config, room))
+        inputs = read_inputs(target)
+    chips = _chips(parts, inputs.valid, config)
+    ready = [
+        TrainScene(p.record, layers, p.labels, valid, p.splits, p.cell)
+        for p, layers, valid in zip(parts, inputs.layers, inputs.valid, strict=True)
+    ]
+    return TrainSet(
+        tuple(ready),
+        tuple(chosen),
+        inputs.fits,
+        inputs.statistics,
+        tuple(chain.from_iterable(chips)),
+        chip_weights(list(chain.from_iterable(chips)), balance=config.balance),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A scene before its layers are known."""
+
+    scene: xr.Dataset
+    record: SceneRecord
+    labels: NDArray[np.uint8]
+    splits: NDArray[np.uint8]
+
+    @property
+    def cell(self) -> float:
+        return float(abs(geobox_of(self.scene).resolution.x))
+
+
+def _inputs(
+    parts: Sequence[_Part], chosen: Sequence[LayerSpec], config: TrainConfig, room: Room
+) -> Inputs:
+    scenes = [part.scene for part in parts]
+    masks = [part.splits == TRAIN for part in parts]
+    fits = fit_layers(scenes, masks=masks, names=fits_of(chosen))
+    layers, valid = raw_layers(scenes, chosen, fits, room=room)
+    chips = _chips(parts, valid, config)
+    seen = [_train_mask(part.splits, found) for part, found in zip(parts, chips, strict=True)]
+    statistics = normalise_layers(layers, seen, chosen)
+    return Inputs(fits, tuple(statistics), tuple(layers), tuple(valid))
+
+
+def _chips(
+    parts: Sequence[_Part], valid: Sequence[NDArray[np.bool_]], config: TrainConfig
+) -> list[list[Chip]]:
+    """Return the training chips of each scene."""
+    chips = [
+        make_chips(
+            np.where(known, part.labels, NODATA).astype(np.uint8),
+            part.splits,
+            scene=part.record.id,
             split="train",
             size=config.chip,
             stride=config.stride,
             classes=len(config.classes),
         )
-        chips += found
-        parts.append((record, labels, splits, found))
-    _check_ids([record for record, *_ in parts])
-    if not chips:
+        for part, known in zip(parts, valid, strict=True)
+    ]
+    if not any(chips):
         raise ConfigError(
             "there is no training chip", f"chip {config.chip}", "Give smaller chips or gaps."
         )
-    statistics = fit_statistics(
-        [
-            np.concatenate([raw[i][c][_train_mask(p[2], p[3])] for i, p in enumerate(parts)])
-            for c in range(len(chosen))
-        ],
-        chosen,
-    )
-    ready = []
-    for scene, values, (record, labels, splits, _) in zip(scenes, raw, parts, strict=True):
-        inputs, valid = normalise(values, statistics)
-        cell = abs(geobox_of(scene).resolution.x)
-        ready.append(TrainScene(record, inputs, labels, valid, splits, cell))
-    return TrainSet(
-        tuple(ready),
-        tuple(chosen),
-        fits,
-        tuple(statistics),
-        tuple(chips),
-        chip_weights(chips, balance=config.balance),
-    )
+    return chips
 
 
 def _common_layers(scenes: Sequence[xr.Dataset], config: TrainConfig) -> list[LayerSpec]:
@@ -185,67 +242,3 @@ def _train_mask(splits: NDArray[np.uint8], chips: Sequence[Chip]) -> NDArray[np.
         covered[chip.window.slices] = True
     mask: NDArray[np.bool_] = covered & (splits == TRAIN)
     return mask
-
-
-def draw_batch(
-    data: TrainSet, config: TrainConfig, count: int, *, generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return `count` random chips: inputs ``(batch, layer, y, x)`` and labels.
-
-    Labels of pixels that belong to another split, or where a layer is missing, are 255.
-    """
-    pairs = direction_pairs(data.specs)
-    spectral = np.array([spec.family in SPECTRAL for spec in data.specs])
-    images, targets = [], []
-    for pick in generator.choice(len(data.chips), size=count, p=data.weights):
-        chip = data.chips[int(pick)]
-        image, label = _cut(data.scene(chip), chip.window, config, generator)
-        if config.augment.dihedral:
-            dihedral = DIHEDRALS[int(generator.integers(len(DIHEDRALS)))]
-            image, label = turn(image, dihedral, pairs), turn(label[None], dihedral)[0]
-        image = brighten(
-            image,
-            spectral,
-            gain=config.augment.gain,
-            shift=config.augment.shift,
-            generator=generator,
-        )
-        images.append(image)
-        targets.append(label)
-    return torch.stack(images), torch.stack(targets)
-
-
-def _cut(
-    scene: TrainScene, window: Window, config: TrainConfig, generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Cut one chip out, at a scale drawn from `config.augment.zoom`."""
-    where = window
-    if config.augment.zoom:
-        side = round(window.height * math.exp(generator.uniform(-1, 1) * config.augment.zoom))
-        where = _zoomed(scene, window, side, generator)
-    rows_cols = where.slices
-    image = torch.from_numpy(scene.inputs[(slice(None), *rows_cols)])
-    mine = (scene.splits[rows_cols] == TRAIN) & scene.valid[rows_cols]
-    label = torch.from_numpy(np.where(mine, scene.labels[rows_cols], NODATA).astype(np.int64))
-    if where.height != window.height or where.width != window.width:
-        size = (window.height, window.width)
-        image = F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0]
-        shown = label[None, None].float()
-        label = F.interpolate(shown, size, mode="nearest-exact")[0, 0].long()
-    return image, label
-
-
-def _zoomed(scene: TrainScene, window: Window, side: int, generator: np.random.Generator) -> Window:
-    """Return a square of `side` inside `window`, or round it when larger.
-
-    A larger one that would leave the scene or show a test pixel is not taken.
-    """
-    row, col = (
-        int(start + generator.integers(min(0, length - side), max(0, length - side) + 1))
-        for start, length in ((window.row, window.height), (window.col, window.width))
-    )
-    height, width = scene.labels.shape
-    if row < 0 or col < 0 or row + side > height or col + side > width:
-        return window
-    found = Window(row, col, side, side)
-    return window if (scene.splits[found.slices] == TEST).any() else found

@@ -21,7 +21,9 @@ from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
 from cryonet.layers.copies import Copy, find_copies
 from cryonet.layers.fits import FIT_NAMES, fits_of
+from cryonet.layers.windows import BLOCK
 from cryonet.progress import SILENT, Progress
+from cryonet.rank import is_first_process
 from cryonet.scene import ITEM_NAME, open_scene, read_item
 from cryonet.scene_writer import check_target, write_scene
 
@@ -211,7 +213,8 @@ def run_training(
 ) -> Path:
     """Train after `config`, keep the best bundle in ``config.out``; return its folder.
 
-    Beside the bundle, ``<out>-logs`` holds ``metrics.csv`` and TensorBoard events.
+    Beside the bundle, ``<out>-logs`` holds ``metrics.csv`` and TensorBoard events. Of several
+    processes the first alone writes.
 
     Raises
     ------
@@ -223,7 +226,9 @@ def run_training(
     from cryonet.train_log import TrainLog
 
     check_replaceable(config.out, marker=MANIFEST, overwrite=overwrite, error=SceneError)
-    scenes = [open_scene(path) for path in config.scenes]
+    # In blocks where they need not fit into memory.
+    chunks = BLOCK if config.memory == "disk" else None
+    scenes = [open_scene(path, chunks=chunks) for path in config.scenes]
     with TrainLog(config.out.parent / f"{config.out.name}-logs") as log:
         bundle = train(
             scenes,
@@ -232,7 +237,7 @@ def run_training(
             log=log.epoch,
             progress=progress,
         )
-    return save_bundle(bundle, config.out, overwrite=True)
+    return save_bundle(bundle, config.out, overwrite=True) if is_first_process() else config.out
 
 
 def run_prediction(
