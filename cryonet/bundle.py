@@ -18,6 +18,7 @@ from cryonet.card import mlm_item, model_card
 from cryonet.errors import BundleError, CryonetError
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest
+from cryonet.model_config import key_of
 from cryonet.models import build_model, parameter_count
 
 WEIGHTS, MANIFEST, CARD, ITEM = "weights.safetensors", "manifest.json", "CARD.md", "item.json"
@@ -85,7 +86,7 @@ def read_manifest(path: str | Path) -> Manifest:
         return Manifest.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "manifest"
+        key = key_of(first["loc"]) or "manifest"
         raise BundleError(
             f"the manifest is not valid at {key}",
             repr(first.get("input"))[:120],
@@ -133,7 +134,7 @@ def _network(manifest: Manifest, *, device: str) -> nn.Module:
         raise BundleError(error.what, error.value, error.rule) from error
     except _BUILD_ERRORS as error:
         rule = f"The library says: {error}."
-        raise BundleError("the network cannot be built", config.encoder, rule) from error
+        raise BundleError("the network cannot be built", config.title, rule) from error
 
 
 def _check_size(file: Path, network: nn.Module) -> None:

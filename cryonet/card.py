@@ -12,6 +12,7 @@ from pystac.utils import datetime_to_str
 from cryonet.errors import BundleError
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest
+from cryonet.model_config import ModelConfig
 from cryonet.stac import class_fields, declared, moment, optical_fields
 
 #: Versions as the extension wants them (semver.org); others, as 2.6 or 2.9.0a0, are left out.
@@ -28,6 +29,8 @@ _ARCHITECTURES = {
     "unet": "U-Net",
     "deeplabv3plus": "DeepLabV3+",
     "segformer": "SegFormer",
+    "forest": "Random forest of single pixels",
+    "threshold": "Thresholds of single pixels",
 }
 
 
@@ -38,6 +41,35 @@ def _initial(manifest: Manifest) -> str:
     return (
         f"encoder started from {start.source} on\n  {', '.join(start.bands)} "
         f"(other layers: {start.first_layer})"
+    )
+
+
+def _architecture(manifest: Manifest) -> str:
+    title = manifest.model.title
+    if not isinstance(manifest.model, ModelConfig):
+        return f"- Architecture: {title}, a baseline that sees each pixel alone"
+    millions = f"{manifest.parameters / 1e6:.2f} million parameters"
+    return f"- Architecture: {title},\n  {millions}, {_initial(manifest)}"
+
+
+def _windows(manifest: Manifest) -> str:
+    windows = f"- Windows of {manifest.tile} pixels, {manifest.overlap:.0%} overlap."
+    if not isinstance(manifest.model, ModelConfig):
+        return windows
+    return (
+        f"{windows} What is said of a pixel\n"
+        "  hangs on the whole window, so the window size is part of the model."
+    )
+
+
+def _epoch(manifest: Manifest) -> str:
+    """Return which epoch was kept, of a model that has epochs."""
+    training = manifest.training
+    if not isinstance(manifest.model, ModelConfig):
+        return ""
+    return (
+        f", epoch {training.epoch} of {training.epochs} kept by the mean IoU of the\n"
+        "  validation blocks"
     )
 
 
@@ -71,14 +103,11 @@ def model_card(manifest: Manifest) -> str:
 
 Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 
-- Architecture: {manifest.model.architecture} with encoder {manifest.model.encoder},
-  {manifest.parameters / 1e6:.2f} million parameters, {_initial(manifest)}
+{_architecture(manifest)}
 - Input, {len(manifest.layers)} layers in this order: {layers}
-- Windows of {manifest.tile} pixels, {manifest.overlap:.0%} overlap. What is said of a pixel
-  hangs on the whole window, so the window size is part of the model.
+{_windows(manifest)}
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
-  {training.seed}, epoch {training.epoch} of {training.epochs} kept by the mean IoU of the
-  validation blocks.{stopped}
+  {training.seed}{_epoch(manifest)}.{stopped}
 {_calibration(manifest)}
 
 ## Scores
@@ -119,7 +148,7 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
         "mlm:pretrained_source": None if start is None else start.source,
         "mlm:hyperparameters": {
             **manifest.model_dump(include={"tile", "overlap", "resolution"}),
-            **manifest.training.model_dump(include={"seed", "epochs"}),
+            **_training(manifest),
         },
         "mlm:input": [_input(manifest)],
         "mlm:output": [_output(manifest)],
@@ -138,6 +167,13 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
     # The core allows bands among the properties only if an asset has some too.
     item["assets"]["weights"]["bands"] = [{"name": layer} for layer in manifest.layer_names]
     return {**item, "stac_extensions": declared(item)}
+
+
+def _training(manifest: Manifest) -> dict[str, Any]:
+    """Return the hyperparameters of the training: of a baseline, all that its model has."""
+    if isinstance(manifest.model, ModelConfig):
+        return manifest.training.model_dump(include={"seed", "epochs"})
+    return {"seed": manifest.training.seed, **manifest.model.model_dump(exclude={"architecture"})}
 
 
 _ASSETS: dict[str, dict[str, Any]] = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cryonet.errors import ConfigError
+from cryonet.model_config import AnyModelConfig, ModelConfig, ThresholdConfig, key_of
 
 
 class _Frozen(BaseModel):
@@ -37,45 +38,6 @@ class SplitConfig(_Frozen):
     block: Annotated[int, Field(ge=8)] = 128
     gap: Annotated[int, Field(ge=0)] = 128
     validation_gap: Annotated[int | None, Field(ge=0)] = None
-
-
-#: Architectures whose decoder has one width; their encoders halve the image five times.
-ONE_WIDTH = ("deeplabv3plus", "segformer")
-
-
-def _widths(given: dict[str, Any]) -> tuple[int, ...]:
-    return (256,) if given.get("architecture") in ONE_WIDTH else (256, 128, 64, 32, 16)
-
-
-class ModelConfig(_Frozen):
-    """Architecture and encoder. `encoder` is any name segmentation-models-pytorch knows.
-
-    `decoder_channels` are the widths of the decoder's stages, coarsest first. For ``cryonet``
-    and ``unet`` there are three to five, as many as the times the encoder halves the image.
-    ``deeplabv3plus`` and ``segformer`` have one width. If not given, they are the usual ones
-    of the architecture: 256, 128, 64, 32, 16, or 256.
-    `pixel_branch` is the width of a branch that looks at single pixels, beside any
-    architecture; 0 leaves it out.
-    """
-
-    architecture: str = "cryonet"
-    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]+$")] = "resnet101"
-    decoder_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default_factory=_widths, min_length=1, max_length=5
-    )
-    pixel_branch: Annotated[int, Field(ge=0, le=512)] = 0
-
-    @model_validator(mode="after")
-    def _channels(self) -> ModelConfig:
-        count = len(self.decoder_channels)
-        if self.architecture in ONE_WIDTH and count != 1:
-            raise ValueError(f"the decoder of {self.architecture} has one width: give [256]")
-        if self.architecture not in ONE_WIDTH and count < 3:
-            raise ValueError(f"the decoder of {self.architecture} has three to five stages")
-        # smp's scSE divides each channel count by 16.
-        if self.architecture == "cryonet" and min(self.decoder_channels) < 16:
-            raise ValueError("scSE attention needs at least 16 channels at every decoder stage")
-        return self
 
 
 class PretrainedConfig(_Frozen):
@@ -141,7 +103,7 @@ class TrainConfig(_Frozen):
     title: str = "CryoNet"
     features: FeatureConfig = FeatureConfig()
     split: SplitConfig = SplitConfig()
-    model: ModelConfig = ModelConfig()
+    model: AnyModelConfig = ModelConfig()
     pretrained: PretrainedConfig = PretrainedConfig()
     augment: AugmentConfig = AugmentConfig()
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = (
@@ -182,6 +144,29 @@ class TrainConfig(_Frozen):
             raise ValueError('cache is a folder for memory = "disk"')
         return self
 
+    @model_validator(mode="after")
+    def _read(self) -> TrainConfig:
+        own = self.settled()
+        for key in self.model.unread:
+            default = type(self).model_fields[key].default
+            if getattr(self, key) not in (default, getattr(own, key)):
+                raise ValueError(f"{key} has no effect on {self.model.title}: leave it out")
+        return self
+
+    def settled(self) -> TrainConfig:
+        """Return the configuration as its model uses it; a network's is itself.
+
+        What a baseline does not read is at its default, but for windows, which do not
+        overlap, and the layers of thresholds, which are their own.
+        """
+        if isinstance(self.model, ModelConfig):
+            return self
+        fields = type(self).model_fields
+        own = {key: fields[key].default for key in self.model.unread} | {"overlap": 0.0}
+        if isinstance(self.model, ThresholdConfig):
+            own["features"] = FeatureConfig(stack=self.model.layer_names(len(self.classes)))
+        return self.model_copy(update=own)
+
 
 def load_config(path: str | Path) -> TrainConfig:
     """Return the training configuration in the TOML file `path`.
@@ -218,7 +203,7 @@ def parse_config(raw: dict[str, object]) -> TrainConfig:
         return TrainConfig.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+        key = key_of(first["loc"]) or "the configuration"
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ConfigError(
             f"{key} is not valid", repr(first.get("input"))[:120], f"{first['msg']}.{more}"
@@ -272,7 +257,10 @@ gap = 128                      # pixels in no split, round test areas and, unles
                                # validation_gap is given, round validation blocks
 
 [model]
-architecture = "cryonet"       # U-Net++ with scSE; or unet, deeplabv3plus, segformer
+architecture = "cryonet"       # U-Net++ with scSE; or unet, deeplabv3plus, segformer; or,
+                               # single pixels on the CPU, forest (trees = 100, leaves = 1024,
+                               # leaf_pixels = 5, samples = 100000) and threshold
+                               # (index = "band_ratio" or "ndsi", on layers of its own)
 encoder = "resnet101"          # any encoder of segmentation-models-pytorch
 decoder_channels = [256, 128, 64, 32, 16]   # [256] for deeplabv3plus and segformer
 pixel_branch = 0               # width of a branch for single pixels; 0 leaves it out

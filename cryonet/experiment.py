@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import time
@@ -28,6 +27,7 @@ from cryonet.comparison import block_confusions
 from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError
 from cryonet.experiment_config import ExperimentConfig, Fold
+from cryonet.model_config import ModelConfig
 from cryonet.predict import predict_scene
 from cryonet.progress import SILENT, Cancelled, Progress
 from cryonet.scene import open_scene
@@ -60,10 +60,11 @@ def run_experiment(
 ) -> list[dict[str, Any]]:
     """Run whatever of an experiment has no result yet; return all results.
 
-    For each model, stack and fold every learning rate is tried with the first seed and the
+    For each network, stack and fold every learning rate is tried with the first seed and the
     short budget; the one with the highest mean IoU on validation blocks is then used for
-    all seeds. No test pixel takes part in that choice. Each result is a JSON file in
-    ``<out>/runs``, written when its run is finished: stopped, the same call goes on.
+    all seeds. No test pixel takes part in that choice. Baselines have no learning rate. Each
+    result is a JSON file in ``<out>/runs``, written when its run is finished: stopped, the
+    same call goes on.
 
     Parameters
     ----------
@@ -91,10 +92,9 @@ class _Bench:
     done: int = 0
 
     def results(self) -> Iterator[dict[str, Any]]:
-        plan = list(itertools.product(self.config.models, self.config.stacks, self.config.folds))
-        rates = self.config.learning_rates
-        each = len(self.config.seeds) + (len(rates) if len(rates) > 1 else 0)
-        total = len(plan) * each
+        plan = self.config.combinations()
+        sweeps = [len(self.config.rates(model)) for model, *_ in plan]
+        total = len(plan) * len(self.config.seeds) + sum(n for n in sweeps if n > 1)
         for model, stack, fold in plan:
             rate = self._best_rate(model, stack, fold, total)
             for seed in self.config.seeds:
@@ -103,10 +103,10 @@ class _Bench:
                 yield self._result(run, settings, total)
         self.progress.step(total, total, "all runs are finished")
 
-    def _best_rate(self, model: str, stack: str, fold: Fold, total: int) -> float:
-        rates = self.config.learning_rates
-        if len(rates) == 1:
-            return rates[0]
+    def _best_rate(self, model: str, stack: str, fold: Fold, total: int) -> float | None:
+        rates = self.config.rates(model)
+        if len(rates) < 2:
+            return rates[0] if rates else None
         scores = {}
         for rate in rates:
             run = Run(model, stack, fold, self.config.seeds[0], rate)
@@ -146,15 +146,16 @@ class _Bench:
         manifest = bundle.manifest
         if manifest.training.interrupted:
             raise Cancelled("the runs that were finished are kept")
+        network = isinstance(settings.model, ModelConfig)
         found: dict[str, Any] = {
             **{key: getattr(run, key) for key in ("model", "stack", "fold", "seed")},
-            "learning_rate": settings.learning_rate,
-            "epochs": settings.epochs,
+            "learning_rate": settings.learning_rate if network else None,
+            "epochs": settings.epochs if network else None,
             "classes": list(settings.classes),
             "synthetic": {scene.id: scene.synthetic for scene in manifest.training.scenes},
             "layers": len(manifest.layers),
-            "parameters": manifest.parameters,
-            "mflop_a_pixel": round(megaflop(bundle), 4),
+            "parameters": manifest.parameters if network else None,
+            "mflop_a_pixel": round(megaflop(bundle), 4) if network else None,
             "train_seconds": round(seconds, 1),
             "device": manifest.training.device,
             "validation": dict(manifest.training.metrics["validation"]),

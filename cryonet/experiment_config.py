@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cryonet.config import FeatureConfig, ModelConfig, SplitConfig, TrainConfig
+from cryonet.config import FeatureConfig, SplitConfig, TrainConfig
 from cryonet.errors import ConfigError
+from cryonet.model_config import AnyModelConfig, ModelConfig, ThresholdConfig, key_of
 
 #: How a scene is parted. ``tiles`` gives random tiles of one chip to the test, side by side
 #: with those trained on: it flatters every model, and stands here to show by how much.
 Fold = Literal["blocks", "west", "east", "north", "south", "tiles"]
+
+#: The stack of thresholds, which have layers of their own. No stack can be given this name.
+OWN_STACK = "_own"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -28,16 +33,18 @@ class ExperimentConfig(BaseModel):
     scenes
         Folders of labelled scenes.
     models, stacks
-        By the name they have in the table.
+        By the name they have in the table. A model with the architecture ``forest`` sees each
+        stack; one with ``threshold`` has layers of its own, and is fitted once a fold and seed.
     folds, seeds
         Ways to part the scenes, and seeds of split, weights and batches.
     learning_rates, sweep_epochs
         Tried for each model, stack and fold with the first seed, that many epochs each; the
-        best on validation blocks is used for all seeds.
+        best on validation blocks is used for all seeds. Baselines have none, and no sweep.
     samples
         Times test blocks are drawn anew for the intervals of paired differences.
     train
-        Keys of `TrainConfig` that all runs share.
+        Keys of `TrainConfig` that all runs share. A baseline leaves aside those that it does
+        not read, as steps and losses; each must be read by some model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +52,7 @@ class ExperimentConfig(BaseModel):
     title: str
     out: Path
     scenes: Annotated[tuple[Path, ...], Field(min_length=1)]
-    models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
+    models: Annotated[dict[Name, AnyModelConfig], Field(min_length=1)]
     stacks: Annotated[dict[Name, str | tuple[str, ...]], Field(min_length=1)]
     folds: Annotated[tuple[Fold, ...], Field(min_length=1)] = ("blocks",)
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
@@ -61,9 +68,26 @@ class ExperimentConfig(BaseModel):
             raise ValueError(f"the experiment itself sets {', '.join(sorted(varied))}")
         if len(set(self.seeds)) < len(self.seeds) or len(set(self.folds)) < len(self.folds):
             raise ValueError("a seed or fold comes twice")
+        unread = set(self.train).intersection(*(m.unread for m in self.models.values()))
+        if unread:
+            raise ValueError(f"no model here reads {', '.join(sorted(unread))}")
         for fold in self.folds:
             self.run(next(iter(self.models)), next(iter(self.stacks)), fold, self.seeds[0])
         return self
+
+    def combinations(self) -> list[tuple[str, str, Fold]]:
+        """Return model, stack and fold of all there is to train, thresholds once a fold."""
+        return [
+            (model, stack, fold)
+            for model, config in self.models.items()
+            for stack, fold in itertools.product(
+                [OWN_STACK] if isinstance(config, ThresholdConfig) else self.stacks, self.folds
+            )
+        ]
+
+    def rates(self, model: str) -> tuple[float, ...]:
+        """Return the learning rates that are tried for a model: of a baseline none."""
+        return self.learning_rates if isinstance(self.models[model], ModelConfig) else ()
 
     def run(
         self,
@@ -76,17 +100,18 @@ class ExperimentConfig(BaseModel):
         epochs: int | None = None,
     ) -> TrainConfig:
         """Return the training configuration of one run."""
+        layers = "full" if stack == OWN_STACK else self.stacks[stack]
         shared = {"title": self.title, **self.train}
         base = TrainConfig.model_validate({**shared, "scenes": self.scenes, "out": self.out})
         changes = {
-            "features": FeatureConfig(stack=self.stacks[stack]),
+            "features": FeatureConfig(stack=layers),
             "model": self.models[model],
             "split": _split(base, fold),
             "seed": seed,
             "learning_rate": learning_rate or self.learning_rates[0],
             "epochs": epochs or base.epochs,
         }
-        return base.model_copy(update=changes)
+        return base.model_copy(update=changes).settled()
 
 
 def _split(base: TrainConfig, fold: Fold) -> SplitConfig:
@@ -114,7 +139,7 @@ def load_experiment(path: str | Path) -> ExperimentConfig:
         raise ConfigError("the experiment is not TOML", str(file), f"{error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the experiment"
+        key = key_of(first["loc"]) or "the experiment"
         shown = repr(first.get("input"))[:120]
         raise ConfigError(f"{key} is not valid", shown, f"{first['msg']}.") from error
     scenes = tuple(file.parent / scene for scene in config.scenes)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cryonet.atomic import whole_file
 from cryonet.comparison import Difference, Figure, Spread, class_iou, paired_difference, spread
-from cryonet.experiment_config import ExperimentConfig
+from cryonet.experiment_config import OWN_STACK, ExperimentConfig
 from cryonet.metrics import class_scores, macro_iou
 
 Result = dict[str, Any]
@@ -23,7 +23,20 @@ _COSTS = (
     ("MFLOP a pixel", "mflop_a_pixel", 1.0),
     ("training, s", "train_seconds", 1.0),
     ("prediction, Mpx/s", "megapixels_a_second", 1.0),
+    ("learning rate", "learning_rate", 1.0),
 )
+
+#: What the report says of the models that are no networks.
+_BASELINES = {
+    "forest": (
+        "The forest sees each pixel alone, on the layers of the stack. It learns from pixels "
+        "drawn from the networks' chips, and has no steps and no learning rate."
+    ),
+    "threshold": (
+        "Thresholds have layers of their own and stand with every stack. They are fitted to "
+        "all training pixels, and never map debris-covered ice."
+    ),
+}
 
 
 def matrix_of(result: Result) -> NDArray[np.int64]:
@@ -75,11 +88,14 @@ def _plain(value: float) -> float | None:
 
 
 def _groups(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], dict[str, list[Result]]]]:
-    """Yield fold and stack with the results of each model."""
+    """Yield fold and stack with the results of each model; thresholds stand with every stack."""
+    named = list(dict.fromkeys(r["stack"] for r in results if r["stack"] != OWN_STACK))
     groups: dict[tuple[str, str], dict[str, list[Result]]] = {}
     for result in results:
-        place = groups.setdefault((result["fold"], result["stack"]), {})
-        place.setdefault(result["model"], []).append(result)
+        own = result["stack"] == OWN_STACK
+        for stack in (named or [OWN_STACK]) if own else [result["stack"]]:
+            place = groups.setdefault((result["fold"], stack), {})
+            place.setdefault(result["model"], []).append(result)
     yield from groups.items()
 
 
@@ -107,10 +123,14 @@ def _lines(config: ExperimentConfig, results: Sequence[Result]) -> Iterator[str]
     yield ""
     yield (
         f"Seeds {', '.join(map(str, config.seeds))}; mean ± standard deviation over seeds; each "
-        "pixel of the test counts once. Every model had the same steps and chips, and its "
+        "pixel of the test counts once. Every network had the same steps and chips, and its "
         f"learning rate from {', '.join(f'{rate:g}' for rate in config.learning_rates)} by "
         "validation blocks alone."
     )
+    baselines = {model.architecture for model in config.models.values()} & set(_BASELINES)
+    for baseline in sorted(baselines):
+        yield ""
+        yield _BASELINES[baseline]
     for (fold, stack), models in _groups(results):
         yield ""
         yield f"## Stack {stack}, test {fold}"
@@ -163,10 +183,15 @@ def _calibration_table(models: dict[str, list[Result]]) -> Iterator[str]:
 
 
 def _cost_table(models: dict[str, list[Result]]) -> Iterator[str]:
-    yield from _head(["model", *(name for name, *_ in _COSTS), "learning rate"])
+    yield from _head(["model", *(name for name, *_ in _COSTS)])
     for model, rows in models.items():
-        cells = [f"{np.mean([row[key] for row in rows]) * factor:.3g}" for _, key, factor in _COSTS]
-        yield _row([model, *cells, f"{rows[0]['learning_rate']:g}"])
+        yield _row([model, *(_cost(rows, key, factor) for _, key, factor in _COSTS)])
+
+
+def _cost(rows: Sequence[Result], key: str, factor: float) -> str:
+    """Return the mean of a cost, ``n/a`` where the model has none."""
+    values = [row[key] for row in rows]
+    return "n/a" if None in values else f"{np.mean(values) * factor:.3g}"
 
 
 def _paired(config: ExperimentConfig, models: dict[str, list[Result]]) -> Iterator[str]:

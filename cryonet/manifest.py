@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cryonet.classes import CLASSES
-from cryonet.config import ModelConfig
 from cryonet.layers import LAYERS, Fits
 from cryonet.layers.spec import Direction, Family, LayerSpec
+from cryonet.model_config import AnyModelConfig
 from cryonet.normalise import LayerStatistics
 
 
@@ -130,7 +130,7 @@ class Manifest(_Frozen):
     format: Literal["cryonet-bundle/1", "cryonet-bundle/2"] = "cryonet-bundle/2"
     title: str
     created: str
-    model: ModelConfig
+    model: AnyModelConfig
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
     fits: Fits = Fits()
     classes: Annotated[tuple[str, ...], Field(min_length=2)]

@@ -16,6 +16,7 @@ import xarray as xr
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from cryonet.baselines import train_baseline
 from cryonet.batches import Batch, batch_numbers, draw_batch
 from cryonet.bundle import Bundle
 from cryonet.config import TrainConfig
@@ -23,6 +24,7 @@ from cryonet.errors import CryonetError
 from cryonet.learner import Learner
 from cryonet.losses import EXTRA_OUTPUTS
 from cryonet.manifest import ThroughputRecord
+from cryonet.model_config import ModelConfig
 from cryonet.models import build_model
 from cryonet.models.extra_outputs import FirstOutputs, first_outputs
 from cryonet.models.pretrained import Start, start_encoder
@@ -62,7 +64,8 @@ def train(
 ) -> Bundle:
     """Return the bundle of the epoch with the highest mean IoU on the validation blocks.
 
-    Its probabilities are calibrated on the validation blocks as well, at the end.
+    Its probabilities are calibrated on the validation blocks as well, at the end. A baseline
+    has no epochs: see `cryonet.baselines.train_baseline`.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ def train(
     ConfigError, SceneError
         If the scenes do not fit the configuration.
     """
+    if not isinstance(config.model, ModelConfig):
+        return train_baseline(scenes, config, progress=progress)
     started = time.perf_counter()
     fabric = make_fabric(config)
     fabric.launch()
@@ -183,6 +188,7 @@ def _layers_folder(fabric: Fabric, config: TrainConfig) -> Iterator[Path | None]
 
 def _start(data: TrainSet, config: TrainConfig) -> tuple[nn.Module, Start | None]:
     """Return the network before training, and what its encoder started from."""
+    assert isinstance(config.model, ModelConfig)  # baselines have their own training
     outputs = len(config.classes) + EXTRA_OUTPUTS.get(config.loss, 0)
     network = build_model(config.model, layers=len(data.specs), classes=outputs, seed=config.seed)
     names = [spec.name for spec in data.specs]

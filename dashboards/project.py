@@ -119,7 +119,7 @@ def bundle_model(path: Path, *, device: str = "auto") -> Model:
         )
 
     facts = (
-        ("Architecture", f"{manifest.model.architecture}, {manifest.model.encoder} encoder"),
+        ("Architecture", manifest.model.title),
         ("Parameters", f"{manifest.parameters / 1e6:.1f} million"),
         ("Layers", ", ".join(manifest.layer_names)),
         ("Resolution", f"{manifest.resolution:g} m"),

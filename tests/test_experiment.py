@@ -22,7 +22,7 @@ from cryonet.experiment import Run, megaflop, run_experiment
 from cryonet.experiment_config import ExperimentConfig, load_experiment
 from cryonet.experiment_report import matrix_of, write_report
 from cryonet.metrics import confusion
-from cryonet.models import MODELS
+from cryonet.models import MODELS, PIXEL_MODELS
 from cryonet.predict import predict_scene
 from cryonet.progress import Cancelled
 from cryonet.scene import open_scene
@@ -241,5 +241,5 @@ def test_operations_are_counted_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_committed_recipe_is_valid_and_names_what_exists() -> None:
     recipe = Path(__file__).resolve().parents[1] / "data" / "recipes" / "experiment_synthetic.toml"
     config = load_experiment(recipe)
-    assert {model.architecture for model in config.models.values()} == set(MODELS)
+    assert {model.architecture for model in config.models.values()} == {*MODELS, *PIXEL_MODELS}
     assert set(config.folds) == {"blocks", "tiles"} and len(config.seeds) >= 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cryonet.config import ONE_WIDTH, ModelConfig
 from cryonet.errors import ConfigError
 from cryonet.losses import ce_dice
-from cryonet.models import MODELS, build_model, parameter_count
+from cryonet.model_config import ONE_WIDTH, ForestConfig, ModelConfig, ThresholdConfig
+from cryonet.models import MODELS, PIXEL_MODELS, build_model, parameter_count
 from cryonet.models.extra_outputs import FirstOutputs, first_outputs
 from cryonet.models.padding import Padded
 
@@ -25,6 +25,42 @@ def small(architecture: str, **changes) -> ModelConfig:
 @pytest.fixture(scope="module", params=list(MODELS))
 def network(request):
     return build_model(small(request.param), layers=5, classes=4, seed=1).eval()
+
+
+#: The baselines with what they are built for: layers and classes.
+PIXEL = {
+    "forest": (ForestConfig(architecture="forest", trees=3, leaves=8), 5, 4),
+    "threshold": (ThresholdConfig(architecture="threshold"), 3, 4),
+}
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (33, 50), (1, 1), (65, 31)])
+@pytest.mark.parametrize("architecture", PIXEL_MODELS)
+def test_pixel_models_take_any_size_and_see_one_pixel(architecture, shape):
+    """T16."""
+    config, layers, classes = PIXEL[architecture]
+    module = build_model(config, layers=layers, classes=classes, seed=1).eval()
+    _parted(module)
+    image = torch.rand(2, layers, *shape)
+    with torch.inference_mode():
+        found = module(image)
+        assert torch.isfinite(found).all() and found.shape == (2, classes, *shape)
+        alone = module(image[:, :, -1:, -1:])
+    torch.testing.assert_close(found[:, :, -1:, -1:], alone, rtol=0, atol=0)
+    if shape[0] > 1:
+        assert found.std(dim=(-1, -2)).max() > 0
+    assert parameter_count(module) == 0
+
+
+def _parted(module):
+    """Put thresholds at a half; let each tree part the pixels once, by its own layer."""
+    for threshold in module.buffers():
+        if threshold.ndim == 0:
+            threshold.fill_(0.5)
+    for tree in range(len(getattr(module, "left", ()))):
+        module.left[tree, 0], module.right[tree, 0] = 1, 2
+        module.feature[tree, 0], module.threshold[tree, 0] = tree, 0.5
+        module.shares[tree, 1], module.shares[tree, 2] = torch.eye(4)[0], torch.eye(4)[1]
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (33, 50), (1, 1), (65, 31)])

@@ -1,5 +1,5 @@
 """Architectures, by name."""
 
-from cryonet.models.table import MODELS, build_model, parameter_count
+from cryonet.models.table import MODELS, PIXEL_MODELS, build_model, parameter_count
 
-__all__ = ["MODELS", "build_model", "parameter_count"]
+__all__ = ["MODELS", "PIXEL_MODELS", "build_model", "parameter_count"]

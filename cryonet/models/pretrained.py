@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cryonet.config import ModelConfig, PretrainedConfig
+from cryonet.config import PretrainedConfig
 from cryonet.errors import ConfigError
+from cryonet.model_config import ModelConfig
 from cryonet.models.pretrained_sources import EncoderWeights, read_weights
 
 

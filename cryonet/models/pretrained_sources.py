@@ -18,9 +18,10 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from cryonet.config import ModelConfig, PretrainedConfig
+from cryonet.config import PretrainedConfig
 from cryonet.errors import ConfigError
 from cryonet.file_hash import file_sha256
+from cryonet.model_config import ModelConfig
 from cryonet.models.torchvision_schemas import import_smp
 
 RGB = ("red", "green", "blue")

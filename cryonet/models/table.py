@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from cryonet.config import ModelConfig
 from cryonet.errors import ConfigError
+from cryonet.model_config import AnyModelConfig, ModelConfig
 from cryonet.models.cryonet import cryonet
 from cryonet.models.deeplabv3plus import deeplabv3plus
+from cryonet.models.forest import Forest
 from cryonet.models.padding import Padded
 from cryonet.models.pixel_branch import Sum, pixel_branch
 from cryonet.models.segformer import segformer
 from cryonet.models.stochastic_depth import RatesOnCpu
+from cryonet.models.thresholds import Thresholds
 from cryonet.models.unet import unet
 
 Build = Callable[[ModelConfig, int, int], nn.Module]
@@ -26,24 +29,34 @@ MODELS: Mapping[str, Build] = {
     "segformer": segformer,
 }
 
+#: Baselines that see single pixels. They hold no parameters that gradients train, but tables.
+PIXEL_MODELS: Mapping[str, Callable[[Any, int, int], nn.Module]] = {
+    "forest": Forest,
+    "threshold": Thresholds,
+}
+
 #: What libraries raise for an encoder that is unknown, or that the architecture cannot use.
 _BUILD_ERRORS = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def build_model(
-    config: ModelConfig, *, layers: int, classes: int, seed: int | None = None
+    config: AnyModelConfig, *, layers: int, classes: int, seed: int | None = None
 ) -> nn.Module:
     """Return a network from ``(batch, layer, y, x)`` to logits ``(batch, class, y, x)``.
 
     Nothing is downloaded: weights are random, drawn with `seed` (torch's generator is left
     as it was). The network is tried once on a small window, unless it is on torch's device
-    ``meta``: some encoders can be built but take windows of one size only.
+    ``meta``: some encoders can be built but take windows of one size only. The tables of a
+    baseline are empty, whatever the seed.
 
     Raises
     ------
     ConfigError
-        If the architecture or the encoder is unknown, or the two do not go together.
+        If the architecture or the encoder is unknown, or the two do not go together, or
+        thresholds are given other layers than theirs.
     """
+    if not isinstance(config, ModelConfig):
+        return PIXEL_MODELS[config.architecture](config, layers, classes)
     if config.architecture not in MODELS:
         known = ", ".join(MODELS)
         raise ConfigError("the architecture is unknown", config.architecture, f"Known: {known}.")

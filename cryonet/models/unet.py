@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from cryonet.config import ModelConfig
+from cryonet.model_config import ModelConfig
 from cryonet.models.torchvision_schemas import import_smp
 
 
