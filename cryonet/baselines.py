@@ -161,7 +161,7 @@ def _fit_thresholds(
     """Return the thresholds with the highest IoU of lakes, then of clean ice outside them."""
     masks = [(s.splits == TRAIN) & s.valid & (s.labels != NODATA) for s in data.scenes]
     values = np.concatenate(
-        [s.inputs[:, mine] for s, mine in zip(data.scenes, masks, strict=True)], axis=1
+        [np.asarray(s.inputs)[:, mine] for s, mine in zip(data.scenes, masks, strict=True)], axis=1
     )
     codes = np.concatenate([s.labels[mine] for s, mine in zip(data.scenes, masks, strict=True)])
     if not (codes == 1).any():

@@ -35,6 +35,14 @@ _ARCHITECTURES = {
 
 
 def _initial(manifest: Manifest) -> str:
+    origin = manifest.training.start
+    if origin is not None:
+        scenes = ", ".join(scene.id for scene in origin.scenes)
+        return (
+            f"started from the bundle\n  {origin.title} (weights {origin.weights_sha256[:12]}…), "
+            f"trained on {scenes};\n  layers normalised with the statistics of "
+            f"{'that bundle' if origin.statistics == 'bundle' else 'the scenes below'}"
+        )
     start = manifest.training.pretrained
     if start is None:
         return "random initial weights"
@@ -86,6 +94,14 @@ def _calibration(manifest: Manifest) -> str:
     )
 
 
+def _adapted(manifest: Manifest) -> str:
+    """Return what the card says of statistics that were fitted anew."""
+    scenes = ", ".join(scene.id for scene in manifest.adapted_to)
+    return f"\n- The statistics of its layers were fitted anew, without labels, to {scenes}." * (
+        bool(scenes)
+    )
+
+
 def model_card(manifest: Manifest) -> str:
     """Return the model card as Markdown: purpose, input, training, scores, limits."""
     training = manifest.training
@@ -107,7 +123,7 @@ Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 - Input, {len(manifest.layers)} layers in this order: {layers}
 {_windows(manifest)}
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
-  {training.seed}{_epoch(manifest)}.{stopped}
+  {training.seed}{_epoch(manifest)}.{stopped}{_adapted(manifest)}
 {_calibration(manifest)}
 
 ## Scores
@@ -135,6 +151,7 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
     created = moment(manifest.created, what="the manifest's created", error=BundleError)
     version = manifest.training.versions.get("torch", "")
     start, architecture = manifest.training.pretrained, manifest.model.architecture
+    origin = manifest.training.start
     properties: dict[str, Any] = {
         "title": manifest.title,
         "datetime": datetime_to_str(created),
@@ -144,8 +161,8 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
         "mlm:tasks": ["semantic-segmentation"],
         "mlm:framework": "PyTorch",
         "mlm:total_parameters": manifest.parameters,
-        "mlm:pretrained": start is not None,
-        "mlm:pretrained_source": None if start is None else start.source,
+        "mlm:pretrained": start is not None or origin is not None,
+        "mlm:pretrained_source": origin.title if origin else start.source if start else None,
         "mlm:hyperparameters": {
             **manifest.model_dump(include={"tile", "overlap", "resolution"}),
             **_training(manifest),

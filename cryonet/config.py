@@ -79,6 +79,18 @@ class PretrainedConfig(_Frozen):
         return Path(self.source) if Path(self.source).suffix else None
 
 
+class StartConfig(_Frozen):
+    """A bundle whose weights a run starts from; none when `bundle` is empty.
+
+    `bundle` is its folder. Layers, model and classes must be the bundle's.
+    With `statistics` ``bundle`` the layers are normalised as the bundle does it; with
+    ``scenes`` by statistics of the run's own scenes, without their labels and test pixels.
+    """
+
+    bundle: str = ""
+    statistics: Literal["bundle", "scenes"] = "bundle"
+
+
 class AugmentConfig(_Frozen):
     """Flips and rotations, zoom, and small changes of brightness of the spectral layers.
 
@@ -105,6 +117,7 @@ class TrainConfig(_Frozen):
     split: SplitConfig = SplitConfig()
     model: AnyModelConfig = ModelConfig()
     pretrained: PretrainedConfig = PretrainedConfig()
+    start: StartConfig = StartConfig()
     augment: AugmentConfig = AugmentConfig()
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = (
         "other",
@@ -194,6 +207,9 @@ def load_config(path: str | Path) -> TrainConfig:
     if config.pretrained.file:
         source = str(base / config.pretrained.file)
         found["pretrained"] = config.pretrained.model_copy(update={"source": source})
+    if config.start.bundle:
+        folder = str(base / config.start.bundle)
+        found["start"] = config.start.model_copy(update={"bundle": folder})
     return config.model_copy(update=found)
 
 
@@ -271,6 +287,10 @@ source = "none"                # a .safetensors, .pth or .pt file, ukis-csmask (
 variant = ""                   # ukis-csmask: 6b_l2a, 6b_l1c, 4b_l2a, 4b_l1c; download: imagenet
 bands = []                     # layers a file's first filters stand for; red, green, blue
 first_layer = "zero-extra"     # what other layers start with; or cyclic, rgb+mean
+
+[start]
+bundle = ""                    # folder of a bundle whose weights are trained on
+statistics = "bundle"          # its own; or scenes: fitted on these scenes, without labels
 
 [augment]
 dihedral = true                # flips and quarter turns, turning directions with them

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,22 +14,19 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from cryonet import __version__
-from cryonet.atomic import whole_file
 from cryonet.bundle import Bundle
 from cryonet.calibrate import classwise_ece, labelled, temper, top_label
 from cryonet.chips import TEST, split_map
 from cryonet.classes import NODATA
-from cryonet.comparison import block_confusions
 from cryonet.config import TrainConfig
-from cryonet.errors import ConfigError
 from cryonet.experiment_config import ExperimentConfig, Fold
+from cryonet.experiment_runs import Runs, block_result, digest_of, opened
+from cryonet.importance import Ablation, ablations, common_layers, complete_only
 from cryonet.model_config import ModelConfig
 from cryonet.predict import predict_scene
 from cryonet.progress import SILENT, Cancelled, Progress
-from cryonet.scene import open_scene
 from cryonet.train import train
-from cryonet.trainset import scene_record
+from cryonet.transfer import run_transfer
 
 #: Side, in pixels, of the blocks that paired differences are drawn by, if there are none.
 BLOCK = 64
@@ -76,34 +70,65 @@ def run_experiment(
     ConfigError
         If a result stands there that was made otherwise, and may not be replaced.
     """
-    scenes = [open_scene(path) for path in config.scenes]
-    for scene, path in zip(scenes, config.scenes, strict=True):
-        scene.attrs.setdefault("id", path.name)
-    bench = _Bench(config, scenes, overwrite, progress)
-    return list(bench.results())
+    if config.transfer is not None:
+        return run_transfer(config, overwrite=overwrite, progress=progress)
+    scenes = opened(config.scenes)
+    made: list[Ablation] = []
+    if config.importance is not None:
+        made = ablations(config.importance, config.importance_stack, scenes)
+    runs = Runs(config.out / "runs", overwrite, progress)
+    return list(_Bench(config.ablated(made), scenes, runs, made).results())
 
 
 @dataclass(slots=True)
 class _Bench:
     config: ExperimentConfig
     scenes: list[xr.Dataset]
-    overwrite: bool
-    progress: Progress
-    done: int = 0
+    runs: Runs
+    ablations: list[Ablation]
+    rates: dict[tuple[str, str, Fold], float | None] = field(default_factory=dict)
+    complete: list[xr.Dataset] = field(default_factory=list)
 
     def results(self) -> Iterator[dict[str, Any]]:
         plan = self.config.combinations()
-        sweeps = [len(self.config.rates(model)) for model, *_ in plan]
-        total = len(plan) * len(self.config.seeds) + sum(n for n in sweeps if n > 1)
+        searched = [(model, stack) for model, stack, _ in plan if self._searched(stack)]
+        sweeps = [len(self.config.rates(model)) for model, _ in searched]
+        self.runs.total = len(plan) * len(self.config.seeds) + sum(n for n in sweeps if n > 1)
         for model, stack, fold in plan:
-            rate = self._best_rate(model, stack, fold, total)
+            rate = self._rate(model, stack, fold)
             for seed in self.config.seeds:
                 run = Run(model, stack, fold, seed)
                 settings = self.config.run(model, stack, fold, seed, learning_rate=rate)
-                yield self._result(run, settings, total)
-        self.progress.step(total, total, "all runs are finished")
+                yield self._result(run, settings)
+        self.runs.progress.step(self.runs.total, self.runs.total, "all runs are finished")
 
-    def _best_rate(self, model: str, stack: str, fold: Fold, total: int) -> float | None:
+    def _searched(self, stack: str) -> bool:
+        """Return whether the stack has a sweep of its own."""
+        chosen = self.config.importance
+        shared = chosen is not None and chosen.search == "shared"
+        return not (shared and self._is_ablated(stack))
+
+    def _is_ablated(self, stack: str) -> bool:
+        return any(ablation.name == stack for ablation in self.ablations)
+
+    def _scenes(self, stack: str) -> list[xr.Dataset]:
+        """Return the scenes, for an ablated stack with the labels that the whole one uses."""
+        if not self._is_ablated(stack):
+            return self.scenes
+        if not self.complete:
+            layers = common_layers(self.config.importance_stack, self.scenes)
+            self.complete = [complete_only(scene, layers) for scene in self.scenes]
+        return self.complete
+
+    def _rate(self, model: str, stack: str, fold: Fold) -> float | None:
+        chosen = self.config.importance
+        if chosen is not None and not self._searched(stack):
+            stack = chosen.stack
+        if (model, stack, fold) not in self.rates:
+            self.rates[model, stack, fold] = self._best_rate(model, stack, fold)
+        return self.rates[model, stack, fold]
+
+    def _best_rate(self, model: str, stack: str, fold: Fold) -> float | None:
         rates = self.config.rates(model)
         if len(rates) < 2:
             return rates[0] if rates else None
@@ -113,35 +138,21 @@ class _Bench:
             settings = self.config.run(
                 model, stack, fold, run.seed, learning_rate=rate, epochs=self.config.sweep_epochs
             )
-            found = self._result(run, settings, total)
+            found = self._result(run, settings)
             score = found["validation"]["macro_iou"]
             scores[rate] = -math.inf if score is None else score
         return max(scores, key=lambda rate: (scores[rate], -rate))
 
-    def _result(self, run: Run, settings: TrainConfig, total: int) -> dict[str, Any]:
-        file = self.config.out / "runs" / f"{run.name}.json"
-        digest = self._digest(settings)
-        kept = _kept(file, digest, overwrite=self.overwrite)
-        if kept is None:
-            kept = {"digest": digest, **self._made(run, settings, total)}
-            with whole_file(file) as work:
-                work.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        self.done += 1
-        self.progress.step(self.done, total, run.name)
-        return kept
+    def _result(self, run: Run, settings: TrainConfig) -> dict[str, Any]:
+        # Older results tell no places, which importance needs.
+        more = ["places"] if self.config.importance else []
+        digest = digest_of(settings, self._scenes(run.stack), *more)
+        return self.runs.result(run.name, digest, lambda inner: self._made(run, settings, inner))
 
-    def _digest(self, settings: TrainConfig) -> str:
-        """Return a hash of all that a result depends on."""
-        left_out = {"scenes", "out", "title", "threads"}
-        # An option that came later changes no result while it stands at its default.
-        told = settings.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
-        records = [scene_record(scene).model_dump() for scene in self.scenes]
-        text = json.dumps([told, records, __version__], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _made(self, run: Run, settings: TrainConfig, total: int) -> dict[str, Any]:
+    def _made(self, run: Run, settings: TrainConfig, inner: Progress) -> dict[str, Any]:
         started = time.perf_counter()
-        bundle = train(self.scenes, settings, progress=_Within(self, run.name, total))
+        scenes = self._scenes(run.stack)
+        bundle = train(scenes, settings, progress=inner)
         seconds = time.perf_counter() - started
         manifest = bundle.manifest
         if manifest.training.interrupted:
@@ -161,43 +172,30 @@ class _Bench:
             "validation": dict(manifest.training.metrics["validation"]),
         }
         if run.rate is None:
-            found |= self._tested(bundle, settings)
+            found |= self._tested(bundle, settings, scenes)
         return found
 
-    def _tested(self, bundle: Bundle, settings: TrainConfig) -> dict[str, Any]:
-        blocks, known, pixels, seconds = [], [], 0, 0.0
+    def _tested(
+        self, bundle: Bundle, settings: TrainConfig, scenes: Sequence[xr.Dataset]
+    ) -> dict[str, Any]:
+        maps, tests, known, pixels, seconds = [], [], [], 0, 0.0
         block = settings.split.block if settings.split.test == "blocks" else BLOCK
-        for index, scene in enumerate(self.scenes):
+        for index, scene in enumerate(scenes):
             labels = np.asarray(scene["labels"].values)
             generator = np.random.default_rng([settings.seed, index])
             shape = (int(labels.shape[0]), int(labels.shape[1]))
-            test = split_map(shape, settings.split, generator=generator) == TEST
+            tests.append(split_map(shape, settings.split, generator=generator) == TEST)
             made = predict_scene(bundle, scene, device=settings.accelerator)
             seconds += float(made.attrs["seconds"])
             pixels += labels.size
-            codes = np.asarray(made["classes"].values)
-            count = len(settings.classes)
-            blocks.append(block_confusions(codes, labels, test, block=block, classes=count))
+            maps.append(np.asarray(made["classes"].values))
             shares = np.asarray(made["probabilities"].values)
-            known.append(labelled(shares, np.where(test, labels, NODATA)))
+            known.append(labelled(shares, np.where(tests[-1], labels, NODATA)))
         return {
-            "blocks": np.concatenate(blocks).tolist(),
+            **block_result(maps, scenes, tests, block=block, classes=len(settings.classes)),
             "calibration": _calibration(known, float(made.attrs["temperature"])),
             "megapixels_a_second": round(pixels / seconds / 1e6, 4),
         }
-
-
-@dataclass(slots=True)
-class _Within:
-    """Progress of one run within the experiment's."""
-
-    bench: _Bench
-    name: str
-    total: int
-
-    def step(self, done: int, total: int, message: str = "") -> None:
-        text = f"{self.name}: {done} of {total}, {message}"
-        self.bench.progress.step(self.bench.done, self.total, text)
 
 
 def _calibration(
@@ -213,22 +211,6 @@ def _calibration(
         "classwise_ece": round(classwise_ece(shares, codes), 5),
         "ece_uncalibrated": round(top_label(plain, codes).ece, 5),
     }
-
-
-def _kept(file: Path, digest: str, *, overwrite: bool) -> dict[str, Any] | None:
-    """Return a result that stands already and was made the same way."""
-    if not file.is_file():
-        return None
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        stored = {}
-    if stored.get("digest") == digest:
-        return dict(stored)
-    if overwrite:
-        return None
-    rule = "Choose another folder, or allow overwriting: it is then run again."
-    raise ConfigError("a result was made with other settings, scenes or version", file.name, rule)
 
 
 def megaflop(bundle: Bundle) -> float:

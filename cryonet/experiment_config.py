@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cryonet.config import FeatureConfig, SplitConfig, TrainConfig
 from cryonet.errors import ConfigError
+from cryonet.importance import Ablation, ImportanceConfig
 from cryonet.model_config import AnyModelConfig, ModelConfig, ThresholdConfig, key_of
+from cryonet.transfer_config import TransferConfig
 
 #: How a scene is parted. ``tiles`` gives random tiles of one chip to the test, side by side
 #: with those trained on: it flatters every model, and stands here to show by how much.
@@ -45,6 +48,11 @@ class ExperimentConfig(BaseModel):
     train
         Keys of `TrainConfig` that all runs share. A baseline leaves aside those that it does
         not read, as steps and losses; each must be read by some model.
+    importance
+        Stacks made by leaving families of layers out, or keeping one alone.
+    transfer
+        Another region to map. It takes the place of the folds: the source is trained on
+        whole, less its validation blocks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,10 +68,14 @@ class ExperimentConfig(BaseModel):
     sweep_epochs: Annotated[int, Field(ge=1)] = 2
     samples: Annotated[int, Field(ge=100)] = 2000
     train: dict[str, Any] = {}
+    importance: ImportanceConfig | None = None
+    transfer: TransferConfig | None = None
 
     @model_validator(mode="after")
     def _shared(self) -> ExperimentConfig:
-        varied = {"scenes", "out", "features", "model", "seed", "learning_rate"} & set(self.train)
+        varied = {"scenes", "out", "features", "model", "seed", "learning_rate", "start"} & set(
+            self.train
+        )
         if varied:
             raise ValueError(f"the experiment itself sets {', '.join(sorted(varied))}")
         if len(set(self.seeds)) < len(self.seeds) or len(set(self.folds)) < len(self.folds):
@@ -71,6 +83,10 @@ class ExperimentConfig(BaseModel):
         unread = set(self.train).intersection(*(m.unread for m in self.models.values()))
         if unread:
             raise ValueError(f"no model here reads {', '.join(sorted(unread))}")
+        if self.importance and self.importance.stack not in self.stacks:
+            raise ValueError(f"importance.stack {self.importance.stack} is not among the stacks")
+        if self.transfer and (self.importance or self.folds != ("blocks",)):
+            raise ValueError("transfer goes with neither importance nor folds")
         for fold in self.folds:
             self.run(next(iter(self.models)), next(iter(self.stacks)), fold, self.seeds[0])
         return self
@@ -93,7 +109,7 @@ class ExperimentConfig(BaseModel):
         self,
         model: str,
         stack: str,
-        fold: Fold,
+        fold: Fold | Literal["none"],
         seed: int,
         *,
         learning_rate: float | None = None,
@@ -113,8 +129,22 @@ class ExperimentConfig(BaseModel):
         }
         return base.model_copy(update=changes).settled()
 
+    @property
+    def importance_stack(self) -> str | tuple[str, ...]:
+        """The stack that families are left out of; the full one without importance."""
+        return self.stacks[self.importance.stack] if self.importance else "full"
 
-def _split(base: TrainConfig, fold: Fold) -> SplitConfig:
+    def ablated(self, made: Sequence[Ablation]) -> ExperimentConfig:
+        """Return the experiment with the stacks of `made` beside its own."""
+        twice = sorted({ablation.name for ablation in made} & set(self.stacks))
+        if twice:
+            rule = "Call the stacks otherwise."
+            raise ConfigError("importance makes a stack of this name", ", ".join(twice), rule)
+        more = {ablation.name: ablation.layers for ablation in made}
+        return self.model_copy(update={"stacks": {**self.stacks, **more}})
+
+
+def _split(base: TrainConfig, fold: Fold | Literal["none"]) -> SplitConfig:
     if fold != "tiles":
         return base.split.model_copy(update={"test": fold})
     tiles = {"test": "blocks", "block": base.chip, "gap": 0, "validation_gap": 0}
@@ -143,4 +173,8 @@ def load_experiment(path: str | Path) -> ExperimentConfig:
         shown = repr(first.get("input"))[:120]
         raise ConfigError(f"{key} is not valid", shown, f"{first['msg']}.") from error
     scenes = tuple(file.parent / scene for scene in config.scenes)
-    return config.model_copy(update={"scenes": scenes, "out": file.parent / config.out})
+    changes: dict[str, Any] = {"scenes": scenes, "out": file.parent / config.out}
+    if config.transfer:
+        target = tuple(file.parent / scene for scene in config.transfer.target)
+        changes["transfer"] = config.transfer.model_copy(update={"target": target})
+    return config.model_copy(update=changes)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cryonet.atomic import whole_file
 from cryonet.comparison import Difference, Figure, Spread, class_iou, paired_difference, spread
 from cryonet.experiment_config import OWN_STACK, ExperimentConfig
+from cryonet.experiment_tables import Result, head, over, row, scores_of
+from cryonet.importance_report import importance, importance_lines
 from cryonet.metrics import class_scores, macro_iou
-
-Result = dict[str, Any]
+from cryonet.transfer_report import write_transfer_report
 
 #: Columns of the second table: heading, key of a result, digits.
 _COSTS = (
@@ -39,52 +39,51 @@ _BASELINES = {
 }
 
 
-def matrix_of(result: Result) -> NDArray[np.int64]:
-    """Return the confusion matrix over all test blocks of a result."""
-    total: NDArray[np.int64] = np.array(result["blocks"], np.int64).sum(axis=0)
-    return total
-
-
 def write_report(config: ExperimentConfig, results: Sequence[Result]) -> Path:
     """Write ``report.md``, ``results.json`` and ``iou.png`` to the experiment's folder.
 
+    With importance there is ``importance.png`` too; a transfer has a report of its own.
     Returns the path of the report.
     """
     from cryonet.plotting import plot_comparison
 
+    if config.transfer is not None:
+        return write_transfer_report(config, results)
     rows = [
-        {key: value for key, value in r.items() if key != "blocks"} | _scores(r) for r in results
+        {key: value for key, value in r.items() if key not in ("blocks", "places")} | scores_of(r)
+        for r in results
     ]
+    worth = importance(config, results)
     raw = {"config": config.model_dump(mode="json", exclude={"scenes", "out"}), "results": rows}
+    if worth:
+        raw["importance"] = worth
     with whole_file(config.out / "results.json") as work:
         work.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    figure = plot_comparison(_bars(results), title=config.title)
+    own = [result for result in results if result["stack"] in config.stacks]
+    figure = plot_comparison(_bars(own), title=config.title)
     with whole_file(config.out / "iou.png") as work:
         figure.savefig(work, dpi=130, format="png")
+    _plot_falls(config, worth)
     report = config.out / "report.md"
     with whole_file(report) as work:
-        work.write_text("\n".join(_lines(config, results)) + "\n", encoding="utf-8")
+        lines = [*_lines(config, own), *importance_lines(config, results, worth)]
+        work.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return report
 
 
-def _scores(result: Result) -> dict[str, Any]:
-    matrix = matrix_of(result)
-    found = class_scores(matrix)
-    names = result["classes"]
-    by_class = {
-        name: {key: _plain(found[key][code]) for key in ("iou", "precision", "recall")}
-        for code, name in enumerate(names)
-    }
-    return {
-        "scores": by_class,
-        "macro_iou": _plain(macro_iou(matrix)),
-        "macro_iou_foreground": _plain(macro_iou(matrix, background=False)),
-        "confusion": matrix.tolist(),
-    }
+def _plot_falls(config: ExperimentConfig, worth: Sequence[dict[str, Any]]) -> None:
+    """Write ``importance.png``, if families were left out."""
+    from cryonet.plotting import plot_importance
 
-
-def _plain(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+    panels: dict[str, dict[str, Any]] = {}
+    for found in worth:
+        if "falls" in found:
+            falls = {name: fall for name, fall in found["falls"].items() if name != "macro"}
+            panels.setdefault(f"{found['model']}, {found['fold']}", {})[found["group"]] = falls
+    if panels:
+        figure = plot_importance(panels, title=config.title)
+        with whole_file(config.out / "importance.png") as work:
+            figure.savefig(work, dpi=130, format="png")
 
 
 def _groups(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], dict[str, list[Result]]]]:
@@ -99,16 +98,12 @@ def _groups(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], dict[s
     yield from groups.items()
 
 
-def _over(results: Sequence[Result], figure: Figure) -> Spread:
-    return spread([figure(matrix_of(result)) for result in results])
-
-
 def _bars(results: Sequence[Result]) -> dict[str, dict[str, dict[str, Spread]]]:
     """Return IoU by group, model and class."""
     return {
         f"{stack}, {fold}": {
             model: {
-                name: _over(rows, class_iou(code)) for code, name in enumerate(rows[0]["classes"])
+                name: over(rows, class_iou(code)) for code, name in enumerate(rows[0]["classes"])
             }
             for model, rows in models.items()
         }
@@ -150,25 +145,17 @@ def _ground(results: Sequence[Result]) -> str:
     return f"Scenes: {told}."
 
 
-def _row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def _head(cells: Sequence[str]) -> list[str]:
-    return ["", _row(cells), _row(["---"] * len(cells))]
-
-
 def _score_table(models: dict[str, list[Result]]) -> Iterator[str]:
     names = next(iter(models.values()))[0]["classes"]
     heads = [f"{name} IoU / precision / recall" for name in names]
-    yield from _head(["model", *heads, "macro", "macro without other"])
+    yield from head(["model", *heads, "macro", "macro without other"])
     for model, rows in models.items():
         cells = []
         for code in range(len(names)):
-            parts = [_over(rows, _score_of(key, code)) for key in ("iou", "precision", "recall")]
+            parts = [over(rows, _score_of(key, code)) for key in ("iou", "precision", "recall")]
             cells.append(f"{parts[0]} / {parts[1].mean:.3f} / {parts[2].mean:.3f}")
-        bare = _over(rows, lambda m: macro_iou(m, background=False))
-        yield _row([model, *cells, _over(rows, macro_iou), bare])
+        bare = over(rows, lambda m: macro_iou(m, background=False))
+        yield row([model, *cells, over(rows, macro_iou), bare])
 
 
 def _score_of(key: str, code: int) -> Figure:
@@ -176,21 +163,21 @@ def _score_of(key: str, code: int) -> Figure:
 
 
 def _calibration_table(models: dict[str, list[Result]]) -> Iterator[str]:
-    yield from _head(["model", "temperature", "ECE", "ECE uncalibrated", "classwise ECE"])
+    yield from head(["model", "temperature", "ECE", "ECE uncalibrated", "classwise ECE"])
     for model, rows in models.items():
         keys = ("temperature", "ece", "ece_uncalibrated", "classwise_ece")
-        yield _row([model, *(spread([row["calibration"][key] for row in rows]) for key in keys)])
+        yield row([model, *(spread([r["calibration"][key] for r in rows]) for key in keys)])
 
 
 def _cost_table(models: dict[str, list[Result]]) -> Iterator[str]:
-    yield from _head(["model", *(name for name, *_ in _COSTS)])
+    yield from head(["model", *(name for name, *_ in _COSTS)])
     for model, rows in models.items():
-        yield _row([model, *(_cost(rows, key, factor) for _, key, factor in _COSTS)])
+        yield row([model, *(_cost(rows, key, factor) for _, key, factor in _COSTS)])
 
 
 def _cost(rows: Sequence[Result], key: str, factor: float) -> str:
     """Return the mean of a cost, ``n/a`` where the model has none."""
-    values = [row[key] for row in rows]
+    values = [r[key] for r in rows]
     return "n/a" if None in values else f"{np.mean(values) * factor:.3g}"
 
 
@@ -204,7 +191,7 @@ def _paired(config: ExperimentConfig, models: dict[str, list[Result]]) -> Iterat
         f"{first} above the others in IoU, with the interval of 95 % over "
         f"{config.samples} draws of test blocks:"
     )
-    yield from _head(["model", *names, "macro"])
+    yield from head(["model", *names, "macro"])
     for other in others:
         figures = [*(class_iou(code) for code in range(len(names))), macro_iou]
         cells: list[Difference] = [
@@ -216,7 +203,7 @@ def _paired(config: ExperimentConfig, models: dict[str, list[Result]]) -> Iterat
             )
             for figure in figures
         ]
-        yield _row([other, *cells])
+        yield row([other, *cells])
 
 
 def _leak(results: Sequence[Result]) -> Iterator[str]:
@@ -228,14 +215,14 @@ def _leak(results: Sequence[Result]) -> Iterator[str]:
     yield "## What random tiles hide"
     yield ""
     yield "Macro IoU of the same models on random tiles beside those trained on, and on blocks:"
-    yield from _head(["model", "stack", "random tiles", "blocks"])
+    yield from head(["model", "stack", "random tiles", "blocks"])
     keys = dict.fromkeys((r["model"], r["stack"]) for r in results)
     for model, stack in keys:
         cells = [
-            _over(
+            over(
                 [r for r in results if (r["model"], r["stack"], r["fold"]) == (model, stack, fold)],
                 macro_iou,
             )
             for fold in ("tiles", "blocks")
         ]
-        yield _row([model, stack, *cells])
+        yield row([model, stack, *cells])

@@ -92,11 +92,16 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[Window]:
 
 
 def normalise_layers(
-    layers: Sequence[Layers], masks: Sequence[NDArray[np.bool_]], specs: Sequence[LayerSpec]
-) -> list[LayerStatistics]:
+    layers: Sequence[Layers],
+    masks: Sequence[NDArray[np.bool_]],
+    specs: Sequence[LayerSpec],
+    *,
+    given: Sequence[LayerStatistics] | None = None,
+) -> Sequence[LayerStatistics]:
     """Normalise layers where they are, block by block; return the statistics.
 
-    Statistics come from the pixels of `masks` ``(y, x)`` and from nothing else.
+    Statistics are those `given`, or come from the pixels of `masks` ``(y, x)`` and from
+    nothing else.
     """
 
     def seen() -> Iterator[NDArray[np.float32]]:
@@ -105,7 +110,7 @@ def normalise_layers(
                 if mask[part.slices].any():
                     yield values[(slice(None), *part.slices)][:, mask[part.slices]]
 
-    statistics = stream_statistics(seen, specs)
+    statistics = given or stream_statistics(seen, specs)
     for values, mask in zip(layers, masks, strict=True):
         for part in _blocks(mask.shape):
             where = (slice(None), *part.slices)
@@ -114,17 +119,28 @@ def normalise_layers(
 
 
 def inputs_key(
-    records: Sequence[SceneRecord], specs: Sequence[LayerSpec], config: TrainConfig
+    records: Sequence[SceneRecord],
+    specs: Sequence[LayerSpec],
+    config: TrainConfig,
+    *,
+    splits: Sequence[NDArray[np.uint8]],
+    given: tuple[Fits, Sequence[LayerStatistics]] | None = None,
 ) -> str:
-    """Return a hash of all that normalised layers depend on, as the name of a folder."""
-    kept = {"split", "seed", "chip", "stride", "classes"}
+    """Return a hash of all that normalised layers depend on, as the name of a folder.
+
+    `given` are fits and statistics that are not fitted to the training pixels.
+    """
+    kept = {"chip", "stride", "classes"}
     told = {
         "form": _FORM,
         "version": __version__,
         "scenes": [record.sha256 for record in records],
         "layers": [spec.name for spec in specs],
+        "splits": [hashlib.sha256(codes.tobytes()).hexdigest() for codes in splits],
         "config": config.model_dump(mode="json", include=kept),
     }
+    if given:
+        told["given"] = [given[0].model_dump(mode="json"), [s.model_dump() for s in given[1]]]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -75,14 +75,28 @@ class ThroughputRecord(_Frozen):
     waiting_share: Annotated[float, Field(ge=0, le=1)]
 
 
+class StartRecord(_Frozen):
+    """The bundle that training started from: its title, the hash of its weights, its scenes.
+
+    `statistics` says whether the layers are normalised as that bundle did it, or by
+    statistics of this training's own scenes. `scenes` are all that had formed its weights.
+    """
+
+    title: str
+    weights_sha256: str
+    statistics: Literal["bundle", "scenes"]
+    scenes: tuple[SceneRecord, ...]
+
+
 class TrainingRecord(_Frozen):
     """How the weights came to be, complete enough to make them again.
 
-    Without `pretrained` they started at random. Older bundles have no `throughput`.
+    Without `pretrained` and `start` they started at random. Older bundles have no `throughput`.
     """
 
     config: dict[str, Any]
     pretrained: PretrainedRecord | None = None
+    start: StartRecord | None = None
     seed: int
     scenes: tuple[SceneRecord, ...]
     epoch: int
@@ -124,7 +138,8 @@ class Calibration(_Frozen):
 class Manifest(_Frozen):
     """The description of a bundle. Channels stand in order; classes by code.
 
-    Format 2 may hold a calibration; format 1 has none.
+    Format 2 may hold a calibration; format 1 has none. `adapted_to` are the scenes that the
+    statistics were fitted to anew, without labels, after training.
     """
 
     format: Literal["cryonet-bundle/1", "cryonet-bundle/2"] = "cryonet-bundle/2"
@@ -142,6 +157,7 @@ class Manifest(_Frozen):
     weights_sha256: str
     training: TrainingRecord
     calibration: Calibration | None = None
+    adapted_to: tuple[SceneRecord, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -165,11 +181,18 @@ class Manifest(_Frozen):
         return tuple(layer.name for layer in self.layers)
 
     @property
+    def statistics(self) -> tuple[LayerStatistics, ...]:
+        """Statistics of the input channels, in order."""
+        return tuple(layer.statistics for layer in self.layers)
+
+    @property
     def temperature(self) -> float:
         """The temperature of its probabilities; 1, which changes nothing, without one."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
     def synthetic(self) -> bool:
-        """Whether any training scene was synthetic."""
-        return any(scene.synthetic for scene in self.training.scenes)
+        """Whether any training scene was synthetic, of this training or of its start."""
+        start = self.training.start
+        scenes = (*self.training.scenes, *(start.scenes if start else ()))
+        return any(scene.synthetic for scene in scenes)

@@ -30,6 +30,11 @@ NETWORK_KEYS = (
     "overlap",
     "devices",
     "precision",
+    "start",
+    "accumulate",
+    "prefetch",
+    "memory",
+    "cache",
 )
 
 

@@ -216,6 +216,19 @@ def split_mask(
             passport["scene"]["id"],
             "All of it is test: score it with split all.",
         )
+    before = [scene["id"] for scene in (training.get("start") or {}).get("scenes", ())]
+    if passport["scene"]["id"] in before:
+        raise CryonetError(
+            "the model's start was trained on this scene too",
+            passport["scene"]["id"],
+            "Which pixels it had seen is not known: no split of it is a test.",
+        )
+    if training["config"]["split"] == "given":
+        raise CryonetError(
+            "the splits of this training were given as maps",
+            passport["scene"]["id"],
+            "They are not in the bundle: score it with split all, or with a mask of your own.",
+        )
     index = ids.index(passport["scene"]["id"])
     config = SplitConfig.model_validate(training["config"]["split"])
     generator = np.random.default_rng([training["seed"], index])

@@ -11,16 +11,18 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 import xarray as xr
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cryonet.baselines import train_baseline
 from cryonet.batches import Batch, batch_numbers, draw_batch
 from cryonet.bundle import Bundle
 from cryonet.config import TrainConfig
-from cryonet.errors import CryonetError
+from cryonet.errors import ConfigError, CryonetError
 from cryonet.learner import Learner
 from cryonet.losses import EXTRA_OUTPUTS
 from cryonet.manifest import ThroughputRecord
@@ -35,6 +37,7 @@ from cryonet.throughput import Throughput
 from cryonet.trained_bundle import trained_bundle, with_calibration
 from cryonet.trainset import TrainSet, make_trainset
 from cryonet.validation import validate
+from cryonet.warm_start import load_start, start_record
 
 PACKAGES = ("torch", "numpy", "segmentation-models-pytorch", "timm", "lightning-fabric")
 
@@ -58,6 +61,8 @@ def train(
     scenes: Sequence[xr.Dataset],
     config: TrainConfig,
     *,
+    start: Bundle | None = None,
+    splits: Sequence[NDArray[np.uint8]] | None = None,
     on_best: Callable[[Bundle], object] | None = None,
     log: Log | None = None,
     progress: Progress = SILENT,
@@ -72,6 +77,13 @@ def train(
     scenes
         Labelled scenes, all with the layers of `config.features`; lazy ones may be larger
         than memory where `config.memory` is ``disk``.
+    start
+        A bundle whose weights, layers and fits are taken over, and whose statistics unless
+        ``config.start`` says otherwise. It counts as epoch 0: if no epoch does better on the
+        validation blocks, its weights stay.
+    splits
+        Split codes ``(y, x)`` a scene, instead of those that ``config.split`` draws; the
+        manifest then says ``given``.
     on_best
         Given a bundle whenever validation improves, to keep it, uncalibrated as yet.
     log
@@ -96,29 +108,32 @@ def train(
     if not isinstance(config.model, ModelConfig):
         return train_baseline(scenes, config, progress=progress)
     started = time.perf_counter()
+    if config.start.bundle and start is None:
+        rule = "Load it, and give it as start."
+        raise ConfigError("the bundle to start from was not given", config.start.bundle, rule)
     fabric = make_fabric(config)
     fabric.launch()
     if config.threads:
         torch.set_num_threads(config.threads)
     with _layers_folder(fabric, config) as folder:
-        return _trained(fabric, scenes, config, folder, on_best, log, progress, started)
+        # On disk layers are written once: the others wait for the first process.
+        with fabric.rank_zero_first() if folder else contextlib.nullcontext():
+            data = make_trainset(scenes, config, start=start, splits=splits, folder=folder)
+        return _trained(fabric, data, config, start, on_best, log, progress, started)
 
 
 def _trained(
     fabric: Fabric,
-    scenes: Sequence[xr.Dataset],
+    data: TrainSet,
     config: TrainConfig,
-    folder: Path | None,
+    start: Bundle | None,
     on_best: Callable[[Bundle], object] | None,
     log: Log | None,
     progress: Progress,
     started: float,
 ) -> Bundle:
-    # On disk layers are written once: the others wait for the first process.
-    with fabric.rank_zero_first() if folder else contextlib.nullcontext():
-        data = make_trainset(scenes, config, folder=folder)
-    network, start = _start(data, config)
-    best = _Best(start=start)
+    network, encoder = _start(data, config, start)
+    best = _Best(start=encoder)
 
     def bundle(*, interrupted: bool) -> Bundle:
         module = build_model(config.model, layers=len(data.specs), classes=len(config.classes))
@@ -128,6 +143,7 @@ def _trained(
             data,
             config,
             start=best.start,
+            origin=start_record(start, config) if start else None,
             metrics={"validation": best.metrics},
             epochs=(best.epoch, config.epochs),
             device=str(fabric.device),
@@ -140,6 +156,10 @@ def _trained(
     interrupted = False
     try:
         with _own_randomness(fabric, config.seed):
+            if start is not None:
+                shown = FirstOutputs(network, len(config.classes))
+                before = validate(shown, data, config, device=fabric.device, fabric=fabric)
+                _keep(best, 0, before, network, None)
             learner = Learner(fabric, network, config)
             epochs = _epochs(fabric, learner, data, config, best, log, progress)
             with contextlib.closing(epochs):
@@ -186,11 +206,15 @@ def _layers_folder(fabric: Fabric, config: TrainConfig) -> Iterator[Path | None]
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _start(data: TrainSet, config: TrainConfig) -> tuple[nn.Module, Start | None]:
+def _start(
+    data: TrainSet, config: TrainConfig, given: Bundle | None
+) -> tuple[nn.Module, Start | None]:
     """Return the network before training, and what its encoder started from."""
     assert isinstance(config.model, ModelConfig)  # baselines have their own training
     outputs = len(config.classes) + EXTRA_OUTPUTS.get(config.loss, 0)
     network = build_model(config.model, layers=len(data.specs), classes=outputs, seed=config.seed)
+    if given is not None:
+        load_start(network, given)
     names = [spec.name for spec in data.specs]
     start = start_encoder(network, config.pretrained, model=config.model, layers=names)
     return network, start

@@ -7,6 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from cryonet.manifest import (
     LayerEntry,
     Manifest,
     PretrainedRecord,
+    StartRecord,
     ThroughputRecord,
     TrainingRecord,
 )
@@ -33,6 +35,7 @@ def trained_bundle(
     config: TrainConfig,
     *,
     start: Start | None = None,
+    origin: StartRecord | None = None,
     metrics: Mapping[str, Mapping[str, float | None]],
     epochs: tuple[int, int],
     device: str,
@@ -47,6 +50,8 @@ def trained_bundle(
     ----------
     start
         What its encoder started from, if not from random weights.
+    origin
+        The bundle that all its weights started from, if there was one.
     metrics
         Figures by name, for each split.
     epochs
@@ -60,8 +65,9 @@ def trained_bundle(
     """
     entries = [LayerEntry.of(s, f) for s, f in zip(data.specs, data.statistics, strict=True)]
     training = TrainingRecord(
-        config=_recorded(config),
+        config=_recorded(config) if data.drawn else {**_recorded(config), "split": "given"},
         pretrained=PretrainedRecord(**asdict(start)) if start else None,
+        start=origin,
         seed=config.seed,
         scenes=tuple(scene.record for scene in data.scenes),
         epoch=epochs[0],
@@ -95,6 +101,8 @@ def _recorded(config: TrainConfig) -> dict[str, Any]:
     record = config.model_dump(mode="json", exclude={"scenes", "out", "cache"})
     if config.pretrained.file:
         record["pretrained"]["source"] = config.pretrained.file.name
+    if config.start.bundle:
+        record["start"]["bundle"] = Path(config.start.bundle).name
     return record
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cryonet.bundle import Bundle
 from cryonet.chips import TRAIN, Chip, chip_weights, make_chips, split_map
 from cryonet.classes import CLASSES, NODATA
 from cryonet.config import TrainConfig
@@ -30,10 +30,12 @@ from cryonet.inputs import (
     store_inputs,
 )
 from cryonet.layers import Fits, fit_layers, select_layers
-from cryonet.layers.fits import FIT_NAMES, ROWS, fits_of
+from cryonet.layers.fits import FIT_NAMES, fits_of
 from cryonet.layers.spec import LayerSpec
 from cryonet.manifest import SceneRecord
 from cryonet.normalise import LayerStatistics
+from cryonet.scene_record import scene_record
+from cryonet.warm_start import started
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +63,20 @@ class TrainSet:
     statistics: tuple[LayerStatistics, ...]
     chips: tuple[Chip, ...]
     weights: NDArray[np.float64]
+    drawn: bool = True  # whether the splits were drawn after the configuration
 
     def scene(self, chip: Chip) -> TrainScene:
         """Return the scene a chip lies in."""
         return next(s for s in self.scenes if s.record.id == chip.scene)
 
 
-def scene_record(scene: xr.Dataset) -> SceneRecord:
-    """Return the scene's id with a hash over its names, arrays and grid."""
-    digest = hashlib.sha256()
-    for name in sorted(str(n) for n in scene.data_vars):
-        digest.update(name.encode())
-        # By rows: of a lazy scene no whole variable is ever in memory.
-        for top in range(0, scene.sizes["y"], ROWS):
-            rows = scene[name].isel(y=slice(top, top + ROWS))
-            digest.update(np.ascontiguousarray(rows.values).tobytes())
-    digest.update(repr(geobox_of(scene)).encode())
-    return SceneRecord(
-        id=str(scene.attrs.get("id", "scene")),
-        sha256=digest.hexdigest(),
-        synthetic=bool(scene.attrs.get("synthetic", False)),
-    )
-
-
 def make_trainset(
-    scenes: Sequence[xr.Dataset], config: TrainConfig, *, folder: Path | None = None
+    scenes: Sequence[xr.Dataset],
+    config: TrainConfig,
+    *,
+    start: Bundle | None = None,
+    splits: Sequence[NDArray[np.uint8]] | None = None,
+    folder: Path | None = None,
 ) -> TrainSet:
     """Return the training set of some labelled scenes.
 
@@ -97,6 +88,11 @@ def make_trainset(
     scenes
         In memory or lazy. Whatever they are, labels, splits and validity stay in memory,
         three bytes a pixel.
+    start
+        A bundle whose layers, fits and statistics are taken instead; see
+        `cryonet.warm_start.started`.
+    splits
+        Split codes ``(y, x)`` a scene, instead of those drawn.
     folder
         Where the normalised layers are to lie on disk, four bytes a layer and pixel, in a
         folder named by the hash of all they depend on: found there, they are not made
@@ -106,28 +102,27 @@ def make_trainset(
     ------
     ConfigError
         If scenes differ in resolution or layers, share an id, a class of the labels is not
-        among `config.classes`, or there is no training chip.
+        among `config.classes`, there is no training chip, or the start does not fit.
     SceneError
         If a scene has no labels, or the layers cannot be written.
     """
     chosen = _common_layers(scenes, config)
     truths = [_labels(scene, config) for scene in scenes]
-    maps = [
-        split_map(truth.shape, config.split, generator=np.random.default_rng([config.seed, index]))
-        for index, truth in enumerate(truths)
-    ]
+    maps = _given(splits, truths) if splits else _drawn(truths, config)
+    if start is not None:
+        start, chosen = started(start, config, scenes, layers=chosen, splits=maps)
     parts = [
         _Part(scene, scene_record(scene), labels, splits)
         for scene, labels, splits in zip(scenes, truths, maps, strict=True)
     ]
     _check_ids([part.record for part in parts])
     if folder is None:
-        inputs = _inputs(parts, chosen, config, in_memory)
+        inputs = _inputs(parts, chosen, config, start, in_memory)
     else:
-        target = folder / inputs_key([part.record for part in parts], chosen, config)
+        target = folder / _key(parts, chosen, config, start)
         if not (target / INDEX).is_file():
             shapes = [(len(chosen), *part.labels.shape) for part in parts]
-            store_inputs(target, shapes, lambda room: _inputs(parts, chosen, config, room))
+            store_inputs(target, shapes, lambda room: _inputs(parts, chosen, config, start, room))
         inputs = read_inputs(target)
     chips = _chips(parts, inputs.valid, config)
     ready = [
@@ -141,7 +136,23 @@ def make_trainset(
         inputs.statistics,
         tuple(chain.from_iterable(chips)),
         chip_weights(list(chain.from_iterable(chips)), balance=config.balance),
+        drawn=not splits,
     )
+
+
+def _drawn(truths: Sequence[NDArray[np.uint8]], config: TrainConfig) -> list[NDArray[np.uint8]]:
+    return [
+        split_map(truth.shape, config.split, generator=np.random.default_rng([config.seed, index]))
+        for index, truth in enumerate(truths)
+    ]
+
+
+def _key(
+    parts: Sequence[_Part], chosen: Sequence[LayerSpec], config: TrainConfig, start: Bundle | None
+) -> str:
+    given = (start.manifest.fits, start.manifest.statistics) if start else None
+    records, splits = [part.record for part in parts], [part.splits for part in parts]
+    return inputs_key(records, chosen, config, splits=splits, given=given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +170,20 @@ class _Part:
 
 
 def _inputs(
-    parts: Sequence[_Part], chosen: Sequence[LayerSpec], config: TrainConfig, room: Room
+    parts: Sequence[_Part],
+    chosen: Sequence[LayerSpec],
+    config: TrainConfig,
+    start: Bundle | None,
+    room: Room,
 ) -> Inputs:
     scenes = [part.scene for part in parts]
     masks = [part.splits == TRAIN for part in parts]
-    fits = fit_layers(scenes, masks=masks, names=fits_of(chosen))
+    fits = start.manifest.fits if start else fit_layers(scenes, masks=masks, names=fits_of(chosen))
     layers, valid = raw_layers(scenes, chosen, fits, room=room)
     chips = _chips(parts, valid, config)
     seen = [_train_mask(part.splits, found) for part, found in zip(parts, chips, strict=True)]
-    statistics = normalise_layers(layers, seen, chosen)
+    given = start.manifest.statistics if start else None
+    statistics = normalise_layers(layers, seen, chosen, given=given)
     return Inputs(fits, tuple(statistics), tuple(layers), tuple(valid))
 
 
@@ -192,6 +208,16 @@ def _chips(
             "there is no training chip", f"chip {config.chip}", "Give smaller chips or gaps."
         )
     return chips
+
+
+def _given(
+    splits: Sequence[NDArray[np.uint8]], truths: Sequence[NDArray[np.uint8]]
+) -> list[NDArray[np.uint8]]:
+    """Return split maps that were given, if they fit the scenes."""
+    shapes, wanted = [codes.shape for codes in splits], [truth.shape for truth in truths]
+    if shapes != wanted:
+        raise ConfigError("the splits do not fit the scenes", shapes, f"They are {wanted}.")
+    return list(splits)
 
 
 def _common_layers(scenes: Sequence[xr.Dataset], config: TrainConfig) -> list[LayerSpec]:

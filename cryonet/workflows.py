@@ -221,11 +221,12 @@ def run_training(
     SceneError
         If the output exists already and may not be replaced.
     """
-    from cryonet.bundle import MANIFEST, save_bundle
+    from cryonet.bundle import MANIFEST, load_bundle, save_bundle
     from cryonet.train import train
     from cryonet.train_log import TrainLog
 
     check_replaceable(config.out, marker=MANIFEST, overwrite=overwrite, error=SceneError)
+    start = load_bundle(config.start.bundle) if config.start.bundle else None
     # In blocks where they need not fit into memory.
     chunks = BLOCK if config.memory == "disk" else None
     scenes = [open_scene(path, chunks=chunks) for path in config.scenes]
@@ -233,6 +234,7 @@ def run_training(
         bundle = train(
             scenes,
             config,
+            start=start,
             on_best=lambda best: save_bundle(best, config.out, overwrite=True),
             log=log.epoch,
             progress=progress,

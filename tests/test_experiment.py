@@ -20,7 +20,8 @@ from cryonet.cli import app
 from cryonet.errors import ConfigError
 from cryonet.experiment import Run, megaflop, run_experiment
 from cryonet.experiment_config import ExperimentConfig, load_experiment
-from cryonet.experiment_report import matrix_of, write_report
+from cryonet.experiment_report import write_report
+from cryonet.experiment_tables import matrix_of
 from cryonet.metrics import confusion
 from cryonet.models import MODELS, PIXEL_MODELS
 from cryonet.predict import predict_scene
@@ -99,7 +100,7 @@ def test_the_rate_is_the_best_on_validation_blocks(
     )
     trained = []
 
-    def made(self: Any, run: Run, settings: Any, total: int) -> dict[str, Any]:
+    def made(self: Any, run: Run, settings: Any, inner: Any) -> dict[str, Any]:
         trained.append((run, settings))
         score = {1e-4: 0.2, 1e-3: 0.6, 1e-2: None}[settings.learning_rate]
         return {"validation": {"macro_iou": score}, "seed": run.seed}

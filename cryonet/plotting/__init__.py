@@ -13,6 +13,7 @@ from cryonet.plotting.charts import (
 )
 from cryonet.plotting.comparison import plot_comparison
 from cryonet.plotting.gallery import layer_gallery
+from cryonet.plotting.importance import plot_importance
 from cryonet.plotting.maps import (
     plot_classes,
     plot_composite,
@@ -31,6 +32,7 @@ __all__ = [
     "plot_distributions",
     "plot_errors",
     "plot_history",
+    "plot_importance",
     "plot_layer",
     "plot_outlines",
     "plot_reliability",
