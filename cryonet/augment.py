@@ -1,4 +1,4 @@
-"""Turn and flip chips, and with them every layer that is a component of a direction."""
+"""Turn and flip chips, directions with them; brighten them; leave families of layers out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryonet.errors import LayerError
+from cryonet.config import AugmentConfig
+from cryonet.errors import ConfigError, LayerError
+from cryonet.layers.spec import Family
 
 
 class Directed(Protocol):
@@ -23,6 +25,13 @@ class Directed(Protocol):
     def direction(self) -> str: ...  # noqa: D102
     @property
     def vector(self) -> str: ...  # noqa: D102
+
+
+class OfFamily(Protocol):
+    """A layer's family: a `LayerSpec` or a manifest's layer entry."""
+
+    @property
+    def family(self) -> Family: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +131,56 @@ def brighten(
     factor, addend = np.where(spectral, factor, 1.0), np.where(spectral, addend, 0.0)
     weights = torch.as_tensor(np.stack([factor, addend]), dtype=image.dtype)[:, :, None, None]
     return image * weights[0] + weights[1]
+
+
+def optional_families(
+    layers: Sequence[OfFamily], config: AugmentConfig
+) -> tuple[tuple[Family, ...], ...]:
+    """Return the groups of families that training leaves out now and then; () if none.
+
+    Families of which there is no layer are not among them.
+
+    Raises
+    ------
+    ConfigError
+        If every layer could be left out at once.
+    """
+    if config.family_dropout == 0:
+        return ()
+    present = {layer.family for layer in layers}
+    groups = [tuple(f for f in group if f in present) for group in config.families]
+    if present <= {family for group in groups for family in group}:
+        raise ConfigError(
+            "every family could be missing", sorted(present), "Keep one out of augment.families."
+        )
+    return tuple(group for group in groups if group)
+
+
+def drop_families(
+    image: Tensor,
+    layers: Sequence[OfFamily],
+    config: AugmentConfig,
+    *,
+    generator: np.random.Generator,
+) -> Tensor:
+    """Return `image` with each group of families set to zero or not, by chance.
+
+    Zero is the training mean, which is also what a missing value becomes.
+
+    Parameters
+    ----------
+    image
+        Normalised chip ``(channel, y, x)``.
+    layers
+        Of its channels, in order.
+    config
+        Its `family_dropout` is the probability for each group on its own. At 0 nothing is drawn
+        from `generator`.
+    """
+    groups = optional_families(layers, config)
+    if not groups:
+        return image
+    drawn = generator.random(len(groups)) < config.family_dropout
+    gone = {family for group, out in zip(groups, drawn, strict=True) if out for family in group}
+    kept = torch.tensor([layer.family not in gone for layer in layers])
+    return torch.where(kept[:, None, None], image, torch.zeros((), dtype=image.dtype))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cryonet.augment import DIHEDRALS, brighten, direction_pairs, turn
+from cryonet.augment import DIHEDRALS, brighten, direction_pairs, drop_families, turn
 from cryonet.chips import TEST, TRAIN
 from cryonet.classes import NODATA
 from cryonet.config import TrainConfig
@@ -64,7 +64,7 @@ def draw_batch(data: TrainSet, config: TrainConfig, numbers: Iterable[int]) -> B
             shift=config.augment.shift,
             generator=generator,
         )
-        images.append(image)
+        images.append(drop_families(image, data.specs, config.augment, generator=generator))
         targets.append(label)
     return torch.stack(images), torch.stack(targets)
 

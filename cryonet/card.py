@@ -102,6 +102,17 @@ def _adapted(manifest: Manifest) -> str:
     )
 
 
+def _optional(manifest: Manifest) -> str:
+    """Return what the card says of families the model can do without."""
+    groups = [" with ".join(group) for group in manifest.optional_families]
+    if not groups:
+        return "- A scene must give every layer."
+    return (
+        f"- It does without {', or '.join(groups)}: where missing, the training mean stands in,\n"
+        "  as it did in some of the training chips."
+    )
+
+
 def model_card(manifest: Manifest) -> str:
     """Return the model card as Markdown: purpose, input, training, scores, limits."""
     training = manifest.training
@@ -125,6 +136,7 @@ Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
   {training.seed}{_epoch(manifest)}.{stopped}{_adapted(manifest)}
 {_calibration(manifest)}
+{_optional(manifest)}
 
 ## Scores
 

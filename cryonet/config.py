@@ -6,7 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cryonet.errors import ConfigError
 from cryonet.model_config import AnyModelConfig, ModelConfig, ThresholdConfig, key_of
@@ -91,20 +98,47 @@ class StartConfig(_Frozen):
     statistics: Literal["bundle", "scenes"] = "bundle"
 
 
+#: Families a user may lack: made of other inputs than the bands. Functions of the bands are
+#: there whenever the bands are.
+Droppable = Literal["terrain", "coherence", "phase"]
+
+
 class AugmentConfig(_Frozen):
-    """Flips and rotations, zoom, and small changes of brightness of the spectral layers.
+    """Flips and rotations, zoom, small changes of brightness, and families left out.
 
     `zoom` is the largest change of scale, as a natural logarithm: at 0.4 a chip shows from
     0.67 to 1.49 of its usual side, resampled to it.
     `gain` and `shift` are standard deviations, in units of a layer's own standard
     deviation, of a factor and an addend shared by all spectral layers; each layer moves by
     a third of that on its own besides.
+    `family_dropout` is the probability with which each group of `families` is left out of a
+    chip, on its own: its layers become the training mean. A model trained so can do without
+    those families. Those in one group go missing together, as coherence and phase do; a name
+    on its own is a group. Families of which the model has no layer are passed over.
     """
 
     dihedral: bool = True
     zoom: Annotated[float, Field(ge=0, le=1)] = 0.0
     gain: Annotated[float, Field(ge=0, le=1)] = 0.1
     shift: Annotated[float, Field(ge=0, le=1)] = 0.1
+    family_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    families: Annotated[
+        tuple[Annotated[tuple[Droppable, ...], Field(min_length=1)], ...], Field(min_length=1)
+    ] = (("coherence", "phase"), ("terrain",))
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _groups(cls, given: object) -> object:
+        if not isinstance(given, (list, tuple)):
+            return given
+        return [[group] if isinstance(group, str) else group for group in given]
+
+    @model_validator(mode="after")
+    def _once(self) -> AugmentConfig:
+        named = [family for group in self.families for family in group]
+        if len(set(named)) < len(named):
+            raise ValueError("a family is named twice")
+        return self
 
 
 class TrainConfig(_Frozen):
@@ -297,4 +331,7 @@ dihedral = true                # flips and quarter turns, turning directions wit
 zoom = 0.0                     # largest change of scale, natural logarithm
 gain = 0.1                     # brightness factor, standard deviation
 shift = 0.1                    # brightness addend, standard deviation
+family_dropout = 0.0           # share of chips that lack a group of families; above 0 the
+                               # model can do without them
+families = [["coherence", "phase"], ["terrain"]]   # groups that go missing together
 """

@@ -139,7 +139,8 @@ class Manifest(_Frozen):
     """The description of a bundle. Channels stand in order; classes by code.
 
     Format 2 may hold a calibration; format 1 has none. `adapted_to` are the scenes that the
-    statistics were fitted to anew, without labels, after training.
+    statistics were fitted to anew, without labels, after training. `optional_families` are
+    the groups of families, missing together, that the model was trained to do without.
     """
 
     format: Literal["cryonet-bundle/1", "cryonet-bundle/2"] = "cryonet-bundle/2"
@@ -158,6 +159,19 @@ class Manifest(_Frozen):
     training: TrainingRecord
     calibration: Calibration | None = None
     adapted_to: tuple[SceneRecord, ...] = ()
+    optional_families: tuple[Annotated[tuple[Family, ...], Field(min_length=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _families(self) -> Manifest:
+        named = [family for group in self.optional_families for family in group]
+        held = {layer.family for layer in self.layers}
+        if named and self.format == "cryonet-bundle/1":
+            raise ValueError("a bundle of format 1 has no optional families")
+        if len(set(named)) < len(named) or not set(named) <= held:
+            raise ValueError("optional families are families of its layers, each once")
+        if named and held <= set(named):
+            raise ValueError("one family at least is not optional")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -184,6 +198,11 @@ class Manifest(_Frozen):
     def statistics(self) -> tuple[LayerStatistics, ...]:
         """Statistics of the input channels, in order."""
         return tuple(layer.statistics for layer in self.layers)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families of its layers, in their order."""
+        return tuple(dict.fromkeys(layer.family for layer in self.layers))
 
     @property
     def temperature(self) -> float:

@@ -17,12 +17,11 @@ from cryonet.augment import DIHEDRALS, direction_pairs, turn
 from cryonet.bundle import Bundle
 from cryonet.calibrate import temper
 from cryonet.classes import NODATA
-from cryonet.errors import BundleError, ConfigError, GridError
+from cryonet.errors import ConfigError, GridError
 from cryonet.grid import Window, geobox_of
-from cryonet.layers import LAYERS, LayerWindows
 from cryonet.manifest import Manifest
-from cryonet.normalise import normalise
 from cryonet.progress import SILENT, Progress
+from cryonet.scene_inputs import SceneInputs
 from cryonet.stitch import Run, overlap_pixels, stitch
 
 
@@ -106,6 +105,9 @@ def predict_scene(
 ) -> xr.Dataset:
     """Return classes, probabilities and confidence for a scene, or a window of it.
 
+    Families that the model was trained to do without may be missing from the scene or from
+    some of its pixels; see `cryonet.inputs.SceneInputs`.
+
     Parameters
     ----------
     overlap
@@ -129,6 +131,8 @@ def predict_scene(
     Dataset with ``classes`` ``(y, x)`` uint8 (255 where a layer is missing),
     ``probabilities`` ``(class, y, x)`` and ``confidence`` ``(y, x)``, 1 − entropy / ln n,
     both float32 and NaN where missing. The attribute ``temperature`` is 1 if uncalibrated.
+    Of a model with optional families the attributes ``missing_families`` and
+    ``filled_pixels`` say which the scene lacks, and at how many pixels each group was filled.
 
     Raises
     ------
@@ -143,17 +147,15 @@ def predict_scene(
     manifest = bundle.manifest
     geobox = geobox_of(scene)
     check_fits(manifest, geobox)
-    _check_layers(manifest, scene)
+    inputs = SceneInputs(manifest, scene)
     chosen = pick_device(device)
     share = manifest.overlap if overlap is None else overlap
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     target = window or Window(0, 0, *shape)
     outer = _context(target, shape, manifest.tile, overlap_pixels(manifest.tile, share))
-    windows = LayerWindows(scene, manifest.layer_names, fits=manifest.fits, tallest=manifest.tile)
-    statistics = [layer.statistics for layer in manifest.layers]
     module = bundle.module.to(chosen).eval()
     probabilities, _ = stitch(
-        lambda w: normalise(windows[w.moved(outer.row, outer.col)], statistics),
+        lambda w: inputs[w.moved(outer.row, outer.col)],
         runner(module, chosen, flips=flips, pairs=direction_pairs(manifest.layers)),
         (outer.height, outer.width),
         outputs=len(manifest.classes),
@@ -184,18 +186,11 @@ def predict_scene(
         "datetime": str(scene.attrs.get("datetime", "")),
         "synthetic": int(bool(scene.attrs.get("synthetic")) or manifest.synthetic),
     }
+    if manifest.optional_families:
+        result.attrs["missing_families"] = list(inputs.missing)
+        known = result["classes"].values != NODATA
+        result.attrs["filled_pixels"] = inputs.filled(target, known)
     return result
-
-
-def _check_layers(manifest: Manifest, scene: xr.Dataset) -> None:
-    for name in manifest.layer_names:
-        missing = [need for need in LAYERS[name].needs if need not in scene]
-        if missing:
-            raise BundleError(
-                f"the scene lacks what layer {name} of the model needs",
-                ", ".join(missing),
-                "Add it to the scene, or use a model trained without that layer.",
-            )
 
 
 def _context(window: Window, shape: tuple[int, int], tile: int, margin: int) -> Window:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cryonet.augment import optional_families
 from cryonet.bundle import Bundle, weights_bytes
 from cryonet.config import TrainConfig
 from cryonet.manifest import (
@@ -86,6 +87,7 @@ def trained_bundle(
         layers=tuple(entries),
         fits=data.fits,
         classes=config.classes,
+        optional_families=optional_families(data.specs, config.augment),
         resolution=data.scenes[0].resolution,
         tile=config.tile,
         overlap=config.overlap,

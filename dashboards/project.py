@@ -17,6 +17,7 @@ from cryonet.errors import ConfigError
 from cryonet.grid import Window, geobox_of
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import open_scene, read_item
+from cryonet.scene_inputs import filling_remarks
 from dashboards.jobs import JobQueue
 from dashboards.results import Result, show, write_pictures
 from dashboards.tiles import Picture, TileStore, class_outlines, composite, hillshade
@@ -155,14 +156,17 @@ def open_project(
     model = bundle_model(Path(bundle), device=device) if bundle else None
     work = tempfile.TemporaryDirectory(prefix="cryonet-")
     project = Project(data, base_titles(pictures), store, model, folder=work)
+    note = ""
     try:
         if prediction is not None:
             finished = Path(prediction)
         elif model is not None:
-            finished = write_pictures(model.predict(data, project.whole, progress), Path(work.name))
+            found = model.predict(data, project.whole, progress)
+            finished = write_pictures(found, Path(work.name))
+            note = " ".join(filling_remarks(found.attrs))
         else:
             return project
-        opened = show(finished, data, project.whole, store, title="Whole scene")
+        opened = show(finished, data, project.whole, store, title="Whole scene", note=note)
     except BaseException:
         project.close()
         raise

@@ -32,7 +32,7 @@ class AreaRow:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished prediction: where it lies, tile names, outline (lat, lon) and areas."""
+    """A finished prediction: where it lies, tile names, outline (lat, lon), areas, a remark."""
 
     title: str
     window: Window
@@ -40,6 +40,7 @@ class Result:
     confidence: str
     outline: tuple[LatLon, ...]
     areas: tuple[AreaRow, ...]
+    note: str = ""
 
     @property
     def extent(self) -> float:
@@ -97,7 +98,13 @@ def write_pictures(prediction: xr.Dataset, folder: Path) -> Path:
 
 
 def show(
-    folder: Path, scene: xr.Dataset, window: Window, store: TileStore, *, title: str
+    folder: Path,
+    scene: xr.Dataset,
+    window: Window,
+    store: TileStore,
+    *,
+    title: str,
+    note: str = "",
 ) -> Result:
     """Return the prediction in `folder` as a `Result`, its pictures kept in `store`.
 
@@ -117,4 +124,5 @@ def show(
         confidence=store.add(confidence_map(folder / "confidence.tif")),
         outline=outline_of(geobox),
         areas=area_rows(area_table(codes, geobox), label_areas(scene, window)),
+        note=note,
     )

@@ -14,6 +14,7 @@ from odc.geo.geom import BoundingBox, Geometry, box
 from cryonet.errors import CryonetError, GridError
 from cryonet.grid import Window
 from cryonet.progress import Progress
+from cryonet.scene_inputs import filling_remarks
 from dashboards.jobs import Job
 from dashboards.project import Model, Project
 from dashboards.results import AreaRow, LatLon, Result, area_rows, label_areas, show, write_pictures
@@ -109,6 +110,7 @@ class MapPage(param.Parameterized):
         opened = project.opened
         values.setdefault("base", next(iter(project.bases.values())))
         values.setdefault("view", bounds_of(project.geobox))
+        values.setdefault("status", opened.note if opened else "")
         super().__init__(**values)
         self.results = [opened] if opened else []
         self.shown = opened
@@ -191,7 +193,12 @@ class MapPage(param.Parameterized):
             found = predict(project.scene, window, progress)
             folder.mkdir()
             return show(
-                write_pictures(found, folder), project.scene, window, project.store, title=title
+                write_pictures(found, folder),
+                project.scene,
+                window,
+                project.store,
+                title=title,
+                note=" ".join(filling_remarks(found.attrs)),
             )
 
         self._job = project.queue.submit(work)
@@ -214,7 +221,8 @@ class MapPage(param.Parameterized):
         self._job = None
         if job.state == "done":
             self._keep(job.result)
-        said = {"done": "", "cancelled": "Cancelled; the map is unchanged.", "failed": ""}
+        note = job.result.note if isinstance(job.result, Result) else ""
+        said = {"done": note, "cancelled": "Cancelled; the map is unchanged.", "failed": ""}
         self.param.update(active=False, share=0.0, status=said.get(job.state, ""), error=job.error)
 
     def close(self) -> None:

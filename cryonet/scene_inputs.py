@@ -1,0 +1,146 @@
+"""A scene as a model sees it, window by window: normalised, with missing families filled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cryonet.errors import BundleError
+from cryonet.grid import Window, geobox_of
+from cryonet.layers import LAYERS, LayerWindows
+from cryonet.layers.spec import Family
+from cryonet.layers.table import sun_of
+from cryonet.manifest import Manifest
+from cryonet.normalise import normalise
+
+
+class SceneInputs:
+    """Normalised windows of a scene in the order of a model's layers.
+
+    What a group of the manifest's optional families lacks is filled, for the group as a whole,
+    since training left whole groups out: in all the scene if it cannot give one of its layers,
+    and else at the pixels where one of them is missing. Filled layers are 0, the training
+    mean. A pixel is valid where the layers that are not optional are. This is our choice; in
+    training a pixel with a hole carries no label, and serves as surroundings only.
+
+    Parameters
+    ----------
+    manifest
+        Of the model.
+    scene
+        In memory or lazy.
+    hide
+        Families that are filled although the scene has them, to see what they are worth. Where
+        pixels are valid does not change.
+
+    Attributes
+    ----------
+    missing
+        Optional families that the scene lacks, in the order of the manifest.
+
+    Raises
+    ------
+    BundleError
+        If the scene lacks a variable that a layer of another family needs: named.
+    """
+
+    def __init__(
+        self, manifest: Manifest, scene: xr.Dataset, *, hide: Collection[Family] = ()
+    ) -> None:
+        self.missing = missing_families(manifest, scene)
+        families = [layer.family for layer in manifest.layers]
+        self._statistics = [layer.statistics for layer in manifest.layers]
+        self._held = np.array([family not in self.missing for family in families])
+        self._hidden = np.array([family in hide for family in families])
+        self._groups = {
+            group: np.array([family in group for family in families])
+            for group in manifest.optional_families
+        }
+        self._needed = ~np.any([np.zeros(len(families), bool), *self._groups.values()], axis=0)
+        self._windows = LayerWindows(
+            scene,
+            [layer.name for layer in manifest.layers if layer.family not in self.missing],
+            fits=manifest.fits,
+            tallest=manifest.tile,
+        )
+        shape = geobox_of(scene).shape
+        self._filled = {group: np.zeros(tuple(shape), bool) for group in self._groups}
+
+    def __getitem__(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the inputs of a window, ``(layer, y, x)``, and where it is valid, ``(y, x)``."""
+        raw = self._windows[window]
+        if not self._held.all():
+            whole = np.full((len(self._held), *raw.shape[1:]), np.nan, np.float32)
+            whole[self._held] = raw
+            raw = whole
+        inputs, valid = normalise(raw, self._statistics)
+        if self._groups:
+            known = np.isfinite(raw)
+            valid = known[self._needed].all(axis=0)
+            for group, members in self._groups.items():
+                lacking = ~known[members].all(axis=0)
+                self._filled[group][window.slices] = lacking
+                inputs[members] = np.where(lacking, np.float32(0), inputs[members])
+        inputs[self._hidden] = 0
+        return inputs, valid
+
+    def filled(self, window: Window, known: NDArray[np.bool_]) -> dict[str, int]:
+        """Return the filled pixels among those `known` of a window, by group.
+
+        Windows that were not asked for count nothing.
+        """
+        return {
+            ", ".join(group): int((where[window.slices] & known).sum())
+            for group, where in self._filled.items()
+        }
+
+
+def missing_families(manifest: Manifest, scene: xr.Dataset) -> tuple[Family, ...]:
+    """Return the optional families that a scene lacks, with those that go missing with them.
+
+    Raises
+    ------
+    BundleError
+        If the scene lacks a variable that a layer of another family needs: named.
+    """
+    group_of = {family: group for group in manifest.optional_families for family in group}
+    gone: set[Family] = set()
+    for layer in manifest.layers:
+        spec = LAYERS[layer.name]
+        lacks = [need for need in spec.needs if need not in scene]
+        if layer.family in group_of and (lacks or (spec.sun and sun_of(scene) is None)):
+            gone |= set(group_of[layer.family])
+        elif lacks:
+            raise BundleError(
+                f"the scene lacks what layer {layer.name} of the model needs",
+                ", ".join(lacks),
+                "Add it to the scene, or use a model trained without that layer; with "
+                "family_dropout in [augment] a model learns to do without terrain or InSAR.",
+            )
+    return tuple(family for family in manifest.families if family in gone)
+
+
+def filling_remarks(attrs: Mapping[Any, Any]) -> list[str]:
+    """Return what a prediction's attributes say was filled, a sentence each; empty if nothing.
+
+    Parameters
+    ----------
+    attrs
+        With ``missing_families`` and ``filled_pixels`` as `cryonet.predict.predict_scene` sets
+        them, or with such attributes for each of its ``members``.
+    """
+    said = []
+    for member in attrs.get("members", [attrs]):
+        missing = list(member.get("missing_families", ()))
+        if missing:
+            said.append(f"The scene lacks {', '.join(missing)}: the training mean stands in.")
+        for group, pixels in member.get("filled_pixels", {}).items():
+            if pixels and group.split(", ")[0] not in missing:
+                said.append(
+                    f"{group}: missing at {pixels:,} pixels, where the training mean stands in."
+                )
+    return list(dict.fromkeys(said))
