@@ -19,6 +19,7 @@ _PUBLIC = {
     "make_scene": "cryonet.synthetic",
     "open_prediction": "cryonet.prediction",
     "open_scene": "cryonet.scene",
+    "predict_ensemble": "cryonet.ensemble",
     "predict_scene": "cryonet.predict",
     "save_bundle": "cryonet.bundle",
     "score": "cryonet.evaluate",

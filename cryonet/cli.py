@@ -197,6 +197,10 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="Windows run at once.")] = 4,
     blend: Annotated[str, typer.Option(help="cosine, linear or constant.")] = "cosine",
     flips: Annotated[bool, typer.Option("--flips", help="Average eight orientations.")] = False,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="Another bundle: average them, and map where they disagree."),
+    ] = None,
     uncalibrated: Annotated[
         bool, typer.Option("--uncalibrated", help="Leave the probabilities as the model has them.")
     ] = False,
@@ -214,6 +218,7 @@ def predict(
             blend=blend,
             flips=flips,
             calibrated=not uncalibrated,
+            others=others or (),
             overwrite=overwrite,
             progress=progress,
         )

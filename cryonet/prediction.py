@@ -17,11 +17,9 @@ from odc.geo.xr import wrap_xr
 from pystac.utils import datetime_to_str
 
 from cryonet.atomic import check_replaceable, whole_folder
-from cryonet.chips import SPLITS, split_map
 from cryonet.classes import CLASSES, NODATA
 from cryonet.cog import Band, open_raster, origin_tags, write_cog
-from cryonet.config import SplitConfig
-from cryonet.errors import CryonetError, SceneError
+from cryonet.errors import SceneError
 from cryonet.grid import footprint, geobox_of
 from cryonet.stac import (
     class_fields,
@@ -51,12 +49,13 @@ def write_prediction(
 
     It holds ``classes.tif`` (uint8, nodata 255, colour table, class names),
     ``probabilities.tif`` (a band a class) and ``confidence.tif`` (bytes with a scale of
-    1/250), ``passport.json`` and a STAC Item, ``prediction.json``.
+    1/250), ``passport.json`` and a STAC Item, ``prediction.json``; of an ensemble also
+    ``disagreement.tif``, as the confidence.
 
     Parameters
     ----------
     prediction
-        As `cryonet.predict.predict_scene` returns it.
+        As `cryonet.predict.predict_scene` or `cryonet.ensemble.predict_ensemble` returns it.
     passport
         Where it came from: inputs and their hashes, warps, versions, settings.
     sources
@@ -94,7 +93,7 @@ def _write_rasters(prediction: xr.Dataset, folder: Path) -> None:
         colours={c.code: c.rgb for c in shown},
         tags={f"CLASS_{c.code}": c.name for c in shown} | origin,
     )
-    for name, bands in (("probabilities", names), ("confidence", ["confidence"])):
+    for name, bands in (("probabilities", names), *((n, [n]) for n in _shares(prediction))):
         values = prediction[name].values.reshape(len(bands), *geobox.shape)
         write_cog(
             folder / f"{name}.tif",
@@ -105,6 +104,11 @@ def _write_rasters(prediction: xr.Dataset, folder: Path) -> None:
             tags=origin,
             resampling="average",
         )
+
+
+def _shares(prediction: xr.Dataset) -> list[str]:
+    """Return the variables of one band that are shares of one."""
+    return [name for name in ("confidence", "disagreement") if name in prediction]
 
 
 def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -162,7 +166,7 @@ def _bands(prediction: xr.Dataset) -> dict[str, list[dict[str, Any]]]:
     return {
         "classes": [{"name": "classes", **stored}],
         "probabilities": [{"name": str(n), **share} for n in prediction["class"].values],
-        "confidence": [{"name": "confidence", **share}],
+        **{name: [{"name": name, **share}] for name in _shares(prediction)},
     }
 
 
@@ -184,61 +188,8 @@ def read_passport(path: str | Path) -> dict[str, Any]:
     return dict(found)
 
 
-def split_mask(
-    passport: Mapping[str, Any], split: str, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Return where a prediction's scene was of one split when its model was trained.
-
-    Parameters
-    ----------
-    passport
-        See `read_passport`.
-    split
-        train, validation or test.
-    shape
-        Rows and columns of the scene.
-
-    Raises
-    ------
-    SceneError
-        If the split is unknown.
-    CryonetError
-        If the model was not trained on the scene.
-    """
-    if split not in SPLITS:
-        known = ", ".join(("all", *SPLITS))
-        raise SceneError("the split is unknown", split, f"Known are: {known}.")
-    training = passport["bundle"]["training"]
-    ids = [scene["id"] for scene in training["scenes"]]
-    if passport["scene"]["id"] not in ids:
-        raise CryonetError(
-            "the model was not trained on this scene",
-            passport["scene"]["id"],
-            "All of it is test: score it with split all.",
-        )
-    before = [scene["id"] for scene in (training.get("start") or {}).get("scenes", ())]
-    if passport["scene"]["id"] in before:
-        raise CryonetError(
-            "the model's start was trained on this scene too",
-            passport["scene"]["id"],
-            "Which pixels it had seen is not known: no split of it is a test.",
-        )
-    if training["config"]["split"] == "given":
-        raise CryonetError(
-            "the splits of this training were given as maps",
-            passport["scene"]["id"],
-            "They are not in the bundle: score it with split all, or with a mask of your own.",
-        )
-    index = ids.index(passport["scene"]["id"])
-    config = SplitConfig.model_validate(training["config"]["split"])
-    generator = np.random.default_rng([training["seed"], index])
-    codes = split_map(shape, config, generator=generator)
-    mask: NDArray[np.bool_] = codes == SPLITS[split]
-    return mask
-
-
 def open_prediction(path: str | Path) -> xr.Dataset:
-    """Return the prediction in folder `path`, as `predict_scene` made it.
+    """Return the prediction in folder `path`, as it was made: of an ensemble with disagreement.
 
     Raises
     ------
@@ -250,7 +201,9 @@ def open_prediction(path: str | Path) -> xr.Dataset:
     arrays: dict[str, NDArray[np.uint8]] = {}
     names: list[str] = []
     geobox = None
-    for asset in ("classes", "probabilities", "confidence"):
+    attrs = passport.get("prediction", {})
+    shares = ["confidence", "disagreement"] if "members" in attrs else ["confidence"]
+    for asset in ("classes", "probabilities", *shares):
         file = folder / f"{asset}.tif"
         with open_raster(file) as source:
             names = list(source.descriptions) if asset == "probabilities" else names
@@ -262,12 +215,12 @@ def open_prediction(path: str | Path) -> xr.Dataset:
     assert geobox is not None
     layers = {
         "classes": wrap_xr(arrays["classes"][0], geobox, nodata=NODATA),
-        "confidence": wrap_xr(_from_bytes(arrays["confidence"][0]), geobox),
+        **{name: wrap_xr(_from_bytes(arrays[name][0]), geobox) for name in shares},
         "probabilities": wrap_xr(
             _from_bytes(arrays["probabilities"]), geobox, axis=1, dims=("class", "y", "x")
         ).assign_coords({"class": names}),
     }
-    return xr.Dataset(layers, attrs=passport.get("prediction", {}))
+    return xr.Dataset(layers, attrs=attrs)
 
 
 def _from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from cryonet.atomic import check_replaceable, whole_file
 from cryonet.classes import NODATA
 from cryonet.cog import Band, open_raster, origin_tags, write_cog
 from cryonet.errors import LayerError, SceneError
-from cryonet.file_hash import folder_hashes
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
 from cryonet.layers.copies import Copy, find_copies
@@ -253,21 +252,29 @@ def run_prediction(
     blend: str = "cosine",
     flips: bool = False,
     calibrated: bool = True,
+    others: Sequence[str | Path] = (),
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
     """Predict a scene with a bundle and write the prediction's folder; return it.
 
-    The options are those of `cryonet.predict.predict_scene`.
+    With `others`, folders of further bundles, it is the prediction of the ensemble of them all;
+    see `cryonet.ensemble.predict_ensemble`. The other options are those of
+    `cryonet.predict.predict_scene`.
     """
     from cryonet.bundle import ITEM, load_bundle
+    from cryonet.ensemble import check_members, predict_ensemble
+    from cryonet.passport import make_passport
     from cryonet.predict import predict_scene
     from cryonet.prediction import PASSPORT, write_prediction
 
     target = check_replaceable(out, marker=PASSPORT, overwrite=overwrite, error=SceneError)
-    model, data, item = load_bundle(bundle), open_scene(scene), read_item(scene)
-    prediction = predict_scene(
-        model,
+    folders = [Path(bundle), *map(Path, others)]
+    models, data, item = [load_bundle(f) for f in folders], open_scene(scene), read_item(scene)
+    manifests = [model.manifest for model in models]
+    check_members(manifests, overlap=overlap)
+    predict = partial(predict_ensemble, models) if others else partial(predict_scene, models[0])
+    prediction = predict(
         data,
         device=device,
         overlap=overlap,
@@ -277,30 +284,18 @@ def run_prediction(
         calibrated=calibrated,
         progress=progress,
     )
-    passport = {
-        "format": "cryonet-passport/1",
-        "scene": {
-            "id": item["id"],
-            "files": folder_hashes(scene),
-            "warps": item["properties"].get("cryonet:warps", []),
-            "synthetic": bool(item["properties"].get("synthetic", False)),
-        },
-        "bundle": model.manifest.model_dump(mode="json"),
-        "settings": {
-            "batch": batch,
-            "blend": blend,
-            "flips": flips,
-            "calibrated": calibrated,
-            "device": device,
-        },
-        "versions": {
-            name: version(name) for name in ("cryonet", "torch", "numpy", "rasterio", "xarray")
-        },
+    settings = {
+        "batch": batch,
+        "blend": blend,
+        "flips": flips,
+        "calibrated": calibrated,
+        "device": device,
     }
+    passport = make_passport(manifests, scene, item, settings=settings)
     where = Path(scene)
-    origins = {
-        "scene": where / ITEM_NAME if where.is_dir() else where,
-        "model": Path(bundle) / ITEM,
+    titles = [f"model {n}" for n in range(1, len(folders) + 1)] if others else ["model"]
+    origins = {"scene": where / ITEM_NAME if where.is_dir() else where} | {
+        title: folder / ITEM for title, folder in zip(titles, folders, strict=True)
     }
     return write_prediction(
         prediction, target, passport=passport, sources=origins, overwrite=overwrite
@@ -342,7 +337,8 @@ def run_evaluation(
         If there are no labels, or the split is unknown.
     """
     from cryonet.evaluate import score_prediction
-    from cryonet.prediction import open_prediction, read_passport, split_mask
+    from cryonet.passport import split_mask
+    from cryonet.prediction import open_prediction, read_passport
 
     found = open_prediction(prediction)
     truth = _read_labels(labels)
