@@ -26,7 +26,8 @@ from cryonet.evaluate import score
 from cryonet.grid import geobox_of
 from cryonet.manifest import Manifest
 from cryonet.model_config import ThresholdConfig
-from cryonet.models import build_model
+from cryonet.models import PIXEL_MODELS, build_model
+from cryonet.models.forest import Forest
 from cryonet.models.thresholds import Thresholds
 from cryonet.normalise import normalise
 from cryonet.predict import predict_scene
@@ -231,6 +232,24 @@ def test_a_forest_with_tampered_tables_is_refused(forest_bundle, tmp_path):
         load_bundle(folder)
 
 
+def test_a_forest_too_large_for_its_weights_is_refused_before_it_is_built(
+    forest_bundle, tmp_path, monkeypatch
+):
+    folder = save_bundle(forest_bundle, tmp_path / "b")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["model"] |= {"trees": 1000, "leaves": 65_536}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    class Unbuilt(Forest):
+        def __init__(self, *args):
+            super().__init__(*args)
+            assert self.left.is_meta
+
+    monkeypatch.setitem(PIXEL_MODELS, "forest", Unbuilt)
+    with pytest.raises(BundleError, match="another shape"):
+        load_bundle(folder)
+
+
 def _saved_as_it_is(bundle, path):
     import hashlib
 
@@ -289,22 +308,6 @@ def test_growing_can_be_stopped(blobs):
     with pytest.raises(Cancelled):
         train([blobs], configured(), progress=Stop())
     assert seen == [(0, 12), (10, 12)]
-
-
-@pytest.mark.parametrize(
-    ("model", "named"),
-    [
-        ({"architecture": "forest", "tress": 3}, "model.tress is"),
-        ({"architecture": "forest", "trees": 0}, "model.trees is"),
-        ({"architecture": "forest", "encoder": "resnet18"}, "model.encoder is"),
-        ({"architecture": "threshold", "index": "ndvi"}, "model.index is"),
-        ({"encoder": 5}, "model.encoder is"),
-        (5, "model is"),
-    ],
-)
-def test_a_model_that_is_none_is_refused_by_name(model, named):
-    with pytest.raises(ConfigError, match=named):
-        parse_config({"scenes": ["s"], "out": "o", "model": model})
 
 
 TOML = """
