@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cryonet.bundle import Bundle, load_bundle, read_manifest, save_bundle
-from cryonet.chips import GAP, TEST, TRAIN, VALIDATION, split_map
+from cryonet.chips import GAP, TEST, TRAIN, VALIDATION, make_chips, split_map
 from cryonet.config import FeatureConfig, PretrainedConfig, StartConfig, TrainConfig
 from cryonet.errors import BundleError, ConfigError
 from cryonet.experiment_config import ExperimentConfig
@@ -75,13 +75,15 @@ def draw_blocks(
     tests: Sequence[NDArray[np.uint8]],
     *,
     block: int,
+    chip: int,
+    stride: int,
     classes: int,
     generator: np.random.Generator,
 ) -> list[Place]:
     """Return the blocks worth labelling, in random order.
 
-    More than half of each is free, and in its free part two classes or more cover `SHARE` of
-    it each.
+    More than half of each is free, in its free part two classes or more cover `SHARE` of it
+    each, and it gives a training chip of side `chip`, on a lattice of `stride`.
     """
     found: list[Place] = []
     for index, (truth, codes) in enumerate(zip(labels, tests, strict=True)):
@@ -90,7 +92,12 @@ def draw_blocks(
             part = _window(number, across, block)
             free = codes[part] == TRAIN
             counts = np.bincount(truth[part][free], minlength=256)[:classes]
-            if free.mean() > 0.5 and (counts >= SHARE * free.size).sum() > 1:
+            if free.mean() <= 0.5 or (counts >= SHARE * free.size).sum() < 2:
+                continue
+            alone = np.where(codes == TEST, TEST, GAP).astype(np.uint8)
+            alone[part][free] = TRAIN
+            size = {"size": chip, "stride": stride, "classes": classes}
+            if make_chips(truth, alone, scene="", split="train", **size):
                 found.append((index, number))
     return [found[place] for place in generator.permutation(len(found))]
 
@@ -262,21 +269,21 @@ class _Transfer:
 
     def _blocks(self, seed: int, count: int) -> list[Place]:
         """Return the first `count` blocks that are labelled with a seed."""
+        model, stack = next(iter(self.config.models)), next(iter(self.config.stacks))
+        settings = self.config.run(model, stack, "none", seed)
         found = draw_blocks(
             [np.asarray(scene["labels"].values) for scene in self.target],
             self.tests,
             block=self.transfer.split.block,
-            classes=len(self._classes()),
+            chip=settings.chip,
+            stride=settings.stride,
+            classes=len(settings.classes),
             generator=np.random.default_rng([seed, self.transfer.split_seed]),
         )
         if len(found) < count:
-            rule = f"{count} are wanted outside the test that show two classes or more."
+            rule = f"{count} are wanted that show two classes and give a chip without test pixels."
             raise ConfigError("the target has too few blocks to label", len(found), rule)
         return found[:count]
-
-    def _classes(self) -> Sequence[str]:
-        model, stack = next(iter(self.config.models)), next(iter(self.config.stacks))
-        return self.config.run(model, stack, "none", self.config.seeds[0]).classes
 
     def _trained(
         self, scenes: list[xr.Dataset], settings: TrainConfig, inner: Progress, **given: Any
