@@ -171,7 +171,8 @@ def disagreement_of(
     """
     # Never below zero but for rounding.
     gap = np.maximum(entropy_of(mean) - mean_entropy, 0.0)
-    return (gap / np.log(len(mean))).astype(np.float32)
+    shared: NDArray[np.float32] = (gap / np.log(len(mean))).astype(np.float32)
+    return shared
 
 
 class _Share:
