@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from cryonet.atomic import check_replaceable, whole_folder
 from cryonet.card import mlm_item, model_card
+from cryonet.card_sections import PICTURES
 from cryonet.errors import BundleError, CryonetError
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest
@@ -61,12 +64,48 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     _check_hash(data, bundle.manifest, target)
     with whole_folder(target, error=BundleError) as work:
         (work / WEIGHTS).write_bytes(data)
-        text = bundle.manifest.model_dump_json(indent=2)
-        (work / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        (work / CARD).write_text(model_card(bundle.manifest), encoding="utf-8")
-        item = json.dumps(mlm_item(bundle.manifest, name=target.name), indent=2)
-        (work / ITEM).write_text(item + "\n", encoding="utf-8")
+        _write_texts(work, bundle.manifest, target.name)
     return target
+
+
+def renew_card(path: str | Path, manifest: Manifest, *, pictures: Mapping[str, bytes]) -> Path:
+    """Give the bundle in folder `path` another manifest and card, whole or not at all.
+
+    Everything else in it stays as it is, the weights to the byte.
+
+    Parameters
+    ----------
+    manifest
+        Of the same weights, with what was measured.
+    pictures
+        Bytes of the card's PNG files, by name; those of an earlier card go.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle, or it has other weights.
+    """
+    target = Path(path)
+    if read_manifest(target).weights_sha256 != manifest.weights_sha256:
+        raise BundleError("the card is of another bundle", str(target), "Measure this one.")
+    with whole_folder(target, error=BundleError) as work:
+        shutil.copytree(target, work, dirs_exist_ok=True)
+        for name in PICTURES:
+            (work / name).unlink(missing_ok=True)
+        for name, data in pictures.items():
+            (work / name).write_bytes(data)
+        _write_texts(work, manifest, target.name, pictures)
+    return target
+
+
+def _write_texts(
+    folder: Path, manifest: Manifest, name: str, pictures: Collection[str] = ()
+) -> None:
+    text = manifest.model_dump_json(indent=2)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (folder / CARD).write_text(model_card(manifest, pictures=pictures), encoding="utf-8")
+    item = json.dumps(mlm_item(manifest, name=name, pictures=pictures), indent=2)
+    (folder / ITEM).write_text(item + "\n", encoding="utf-8")
 
 
 def read_manifest(path: str | Path) -> Manifest:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
 from pystac.utils import datetime_to_str
 
+from cryonet.card_sections import PICTURES, limits, measured_sections
+from cryonet.card_sections import figure as _figure
 from cryonet.errors import BundleError
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest
@@ -17,11 +20,6 @@ from cryonet.stac import class_fields, declared, moment, optical_fields
 
 #: Versions as the extension wants them (semver.org); others, as 2.6 or 2.9.0a0, are left out.
 _SEMANTIC = re.compile(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
 
 #: Architectures as the literature calls them.
 _ARCHITECTURES = {
@@ -113,8 +111,14 @@ def _optional(manifest: Manifest) -> str:
     )
 
 
-def model_card(manifest: Manifest) -> str:
-    """Return the model card as Markdown: purpose, input, training, scores, limits."""
+def model_card(manifest: Manifest, *, pictures: Collection[str] = ()) -> str:
+    """Return the model card as Markdown: purpose, input, training, scores, failures, limits.
+
+    Parameters
+    ----------
+    pictures
+        Names of the picture files beside it; see `cryonet.card_sections.PICTURES`.
+    """
     training = manifest.training
     kind = "synthetic scenes (generated, not measured)" if manifest.synthetic else "real scenes"
     scores = "\n".join(
@@ -138,22 +142,22 @@ Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 {_calibration(manifest)}
 {_optional(manifest)}
 
-## Scores
+## Scores in training
 
 | split | measure | value |
 |---|---|---|
 {scores}
 
-## Limits
+{measured_sections(manifest, pictures=pictures)}
 
-The model has seen the scenes above and no others. Elsewhere, in other seasons, or with
-imagery processed differently, its scores are unknown. Debris-covered ice is the hardest
-class; experts themselves differ there by up to 30 % of area (Paul et al. 2013).
+{limits(manifest)}
 """
 
 
-def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
+def mlm_item(manifest: Manifest, *, name: str, pictures: Collection[str] = ()) -> dict[str, Any]:
     """Return a STAC Item with the machine-learning-model extension for a bundle.
+
+    The extension has no field for scores: what was measured stands in ``cryonet:measured``.
 
     Raises
     ------
@@ -184,6 +188,8 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
     }
     if _SEMANTIC.fullmatch(version):
         properties["mlm:framework_version"] = version
+    if manifest.measured is not None:
+        properties["cryonet:measured"] = manifest.measured.model_dump(mode="json")
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -191,7 +197,7 @@ def mlm_item(manifest: Manifest, *, name: str) -> dict[str, Any]:
         "geometry": None,
         "properties": properties,
         "links": [],
-        "assets": deepcopy(_ASSETS),
+        "assets": deepcopy(_ASSETS) | _picture_assets(pictures),
     }
     # The core allows bands among the properties only if an asset has some too.
     item["assets"]["weights"]["bands"] = [{"name": layer} for layer in manifest.layer_names]
@@ -215,6 +221,19 @@ _ASSETS: dict[str, dict[str, Any]] = {
     "manifest": {"href": "./manifest.json", "type": "application/json", "roles": ["metadata"]},
     "card": {"href": "./CARD.md", "type": "text/markdown", "roles": ["metadata"]},
 }
+
+
+def _picture_assets(pictures: Collection[str]) -> dict[str, dict[str, Any]]:
+    return {
+        name.removesuffix(".png"): {
+            "href": f"./{name}",
+            "type": "image/png",
+            "title": title,
+            "roles": ["overview"],
+        }
+        for name, title in PICTURES.items()
+        if name in pictures
+    }
 
 
 def _model_name(title: str) -> str:

@@ -228,6 +228,21 @@ def predict(
 
 
 @app.command()
+def card(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    scenes: Annotated[list[Path], typer.Argument(help="Folders of labelled scenes.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Windows run at once.")] = 4,
+) -> None:
+    """Score a bundle on labelled scenes, see where it fails, and write that into its card."""
+    from cryonet.card_workflow import run_card
+
+    with ConsoleProgress("card") as progress:
+        path = run_card(bundle, scenes, device=device, batch=batch, progress=progress)
+    typer.echo(f"wrote {path / 'CARD.md'}")
+
+
+@app.command()
 def evaluate(
     prediction: Annotated[Path, typer.Argument(help="A prediction's folder.")],
     labels: Annotated[Path, typer.Argument(help="A scene's folder, or a raster of class codes.")],

@@ -49,7 +49,7 @@ def predict_ensemble(
     Parameters
     ----------
     bundles
-        The members; their order does not matter.
+        The members; their order does not matter but for rounding.
     device, overlap, batch, blend, flips, calibrated, window
         For every member; see `cryonet.predict.predict_scene`.
 
@@ -69,14 +69,12 @@ def predict_ensemble(
     """
     started = time.perf_counter()
     check_members([bundle.manifest for bundle in bundles], overlap=overlap)
-    # Always summed in one order, so that rounding does not hang on the one given.
-    order = sorted(range(len(bundles)), key=lambda i: bundles[i].manifest.weights_sha256)
     total: NDArray[np.float64] | None = None
     entropies: NDArray[np.float64] | None = None
-    members: dict[int, dict[str, Any]] = {}
-    for done, index in enumerate(order):
+    members: list[dict[str, Any]] = []
+    for done, bundle in enumerate(bundles):
         made = predict_scene(
-            bundles[index],
+            bundle,
             scene,
             device=device,
             overlap=overlap,
@@ -91,7 +89,7 @@ def predict_ensemble(
         total = shares if total is None else total + shares
         entropy = entropy_of(shares)
         entropies = entropy if entropies is None else entropies + entropy
-        members[index] = {key: made.attrs[key] for key in _OF_MEMBER if key in made.attrs}
+        members.append({key: made.attrs[key] for key in _OF_MEMBER if key in made.attrs})
     assert total is not None and entropies is not None
     mean = total / len(bundles)
     result = as_prediction(mean.astype(np.float32), geobox_of(made), bundles[0].manifest.classes)
@@ -107,7 +105,7 @@ def predict_ensemble(
         "synthetic": int(
             bool(scene.attrs.get("synthetic")) or any(b.manifest.synthetic for b in bundles)
         ),
-        "members": [members[index] for index in range(len(bundles))],
+        "members": members,
     }
     return result
 
@@ -171,8 +169,8 @@ def disagreement_of(
     """
     # Never below zero but for rounding.
     gap = np.maximum(entropy_of(mean) - mean_entropy, 0.0)
-    shared: NDArray[np.float32] = (gap / np.log(len(mean))).astype(np.float32)
-    return shared
+    share: NDArray[np.float32] = (gap / np.log(len(mean))).astype(np.float32)
+    return share
 
 
 class _Share:

@@ -95,7 +95,8 @@ def digest_of(settings: TrainConfig, scenes: Sequence[xr.Dataset], *more: object
     left_out = {"scenes", "out", "title", "threads"}
     # An option that came later changes no result while it stands at its default.
     told = settings.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
-    records = [scene_record(scene).model_dump() for scene in scenes]
+    named = {"id", "sha256", "synthetic"}
+    records = [scene_record(scene).model_dump(include=named) for scene in scenes]
     text = json.dumps([told, records, __version__, *more], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -168,3 +168,9 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
         west = min(p.bounds[0] for p in parts if p.bounds[0] > 0)
         east = max(p.bounds[2] for p in parts if p.bounds[2] < 0)
     return dict(mapping(shape)), [west, south, east, north]
+
+
+def scene_box(data: xr.Dataset) -> tuple[float, float, float, float]:
+    """Return west, south, east, north of a scene in degrees; see `footprint`."""
+    west, south, east, north = footprint(geobox_of(data))[1]
+    return west, south, east, north

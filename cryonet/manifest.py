@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cryonet.classes import CLASSES
 from cryonet.layers import LAYERS, Fits
 from cryonet.layers.spec import Direction, Family, LayerSpec
+from cryonet.measured import Measured
 from cryonet.model_config import AnyModelConfig
 from cryonet.normalise import LayerStatistics
 
@@ -41,11 +42,17 @@ class LayerEntry(_Frozen):
 
 
 class SceneRecord(_Frozen):
-    """A scene used in training: its id, a hash over its arrays, and where they came from."""
+    """A scene used in training: its id, a hash over its arrays, and where they came from.
+
+    `datetime` is empty where the scene states none; `bbox` is west, south, east, north in
+    degrees, None in manifests from before it was kept.
+    """
 
     id: str
     sha256: str
     synthetic: bool
+    datetime: str = ""
+    bbox: tuple[float, float, float, float] | None = None
 
 
 class PretrainedRecord(_Frozen):
@@ -141,6 +148,7 @@ class Manifest(_Frozen):
     Format 2 may hold a calibration; format 1 has none. `adapted_to` are the scenes that the
     statistics were fitted to anew, without labels, after training. `optional_families` are
     the groups of families, missing together, that the model was trained to do without.
+    `measured` is what `cryonet card` found on labelled scenes.
     """
 
     format: Literal["cryonet-bundle/1", "cryonet-bundle/2"] = "cryonet-bundle/2"
@@ -160,6 +168,7 @@ class Manifest(_Frozen):
     calibration: Calibration | None = None
     adapted_to: tuple[SceneRecord, ...] = ()
     optional_families: tuple[Annotated[tuple[Family, ...], Field(min_length=1)], ...] = ()
+    measured: Measured | None = None
 
     @model_validator(mode="after")
     def _families(self) -> Manifest:

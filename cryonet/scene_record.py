@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import xarray as xr
 
-from cryonet.grid import geobox_of
+from cryonet.grid import geobox_of, scene_box
 from cryonet.layers.fits import ROWS
 from cryonet.manifest import SceneRecord
 
@@ -26,4 +26,6 @@ def scene_record(scene: xr.Dataset) -> SceneRecord:
         id=str(scene.attrs.get("id", "scene")),
         sha256=digest.hexdigest(),
         synthetic=bool(scene.attrs.get("synthetic", False)),
+        datetime=str(scene.attrs.get("datetime") or ""),
+        bbox=scene_box(scene),
     )

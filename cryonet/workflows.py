@@ -212,8 +212,9 @@ def run_training(
 ) -> Path:
     """Train after `config`, keep the best bundle in ``config.out``; return its folder.
 
-    Beside the bundle, ``<out>-logs`` holds ``metrics.csv`` and TensorBoard events. Of several
-    processes the first alone writes.
+    Beside the bundle, ``<out>-logs`` holds ``metrics.csv`` and TensorBoard events. Its card has
+    the scores of the test pixels of the scenes, or validation pixels where there are none;
+    not if training was interrupted. Of several processes the first alone writes.
 
     Raises
     ------
@@ -221,6 +222,7 @@ def run_training(
         If the output exists already and may not be replaced.
     """
     from cryonet.bundle import MANIFEST, load_bundle, save_bundle
+    from cryonet.card_workflow import add_card
     from cryonet.train import train
     from cryonet.train_log import TrainLog
 
@@ -238,7 +240,12 @@ def run_training(
             log=log.epoch,
             progress=progress,
         )
-    return save_bundle(bundle, config.out, overwrite=True) if is_first_process() else config.out
+    if not is_first_process():
+        return config.out
+    path = save_bundle(bundle, config.out, overwrite=True)
+    if bundle.manifest.training.interrupted:
+        return path
+    return add_card(path, bundle, scenes, device=config.accelerator, progress=progress)
 
 
 def run_prediction(

@@ -69,6 +69,16 @@ def test_training_leaves_a_bundle_and_its_logs(folder):
     assert list((folder / "bundle-logs").glob("events.out.tfevents.*"))
 
 
+def test_training_ends_with_the_scores_of_the_test_half(folder):
+    measured = read_manifest(folder / "bundle").measured
+    (scene,) = measured.scenes
+    # The west half of 160 × 192 pixels, less half of the gap.
+    assert (scene.split, scene.pixels) == ("test", 160 * (96 - 2))
+    assert [row.without for row in measured.families] == [(), ("optical",), ("terrain",)]
+    assert "| blobs | test | debris |" in (folder / "bundle" / "CARD.md").read_text()
+    assert (folder / "bundle" / "reliability.png").is_file()
+
+
 def test_the_passport_names_what_went_in(folder):
     passport = read_passport(folder / "map")
     assert set(passport["scene"]["files"]) >= {"scene.json", "optical.tif", "labels.tif"}
