@@ -16,7 +16,7 @@ from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError
 from cryonet.experiment import run_experiment
 from cryonet.experiment_config import OWN_STACK, ExperimentConfig, load_experiment
-from cryonet.experiment_report import matrix_of
+from cryonet.experiment_tables import matrix_of
 from cryonet.model_config import NETWORK_KEYS
 from cryonet.scene_writer import write_scene
 
