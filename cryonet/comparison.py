@@ -89,16 +89,15 @@ def paired_difference(
     return Difference(float(whole), float(low), float(high))
 
 
-def mean_difference(
+def mean_iou_differences(
     first: Sequence[NDArray[np.int64]],
     second: Sequence[NDArray[np.int64]],
-    figure: Figure = macro_iou,
     *,
     places: Sequence[Sequence[object]],
     samples: int = 2000,
     seed: int = 0,
-) -> Difference:
-    """Return how far `first` lies above `second` in a figure, as the mean over runs.
+) -> list[Difference]:
+    """Return how far `first` lies above `second` in IoU, as the mean over runs.
 
     Places are drawn with replacement (a percentile bootstrap): a block that several runs were
     tested on is drawn for all of them or for none, so runs do not pass for more ground than
@@ -113,36 +112,47 @@ def mean_difference(
     places
         For each run, where its blocks lie: equal for the same ground.
 
+    Returns
+    -------
+    One difference for each class, and at last that of their mean, the macro IoU.
+
     References
     ----------
     Efron & Tibshirani (1993), An Introduction to the Bootstrap.
     """
     known = list(dict.fromkeys(place for run in places for place in run))
     rank = {place: number for number, place in enumerate(known)}
-    where = [np.array([rank[place] for place in run]) for run in places]
-
-    def mean(times: NDArray[np.int64]) -> float:
-        """Return the mean difference with each place counted `times`."""
-        found = [
-            figure(np.tensordot(times[at], one, 1)) - figure(np.tensordot(times[at], other, 1))
-            for one, other, at in zip(first, second, where, strict=True)
-        ]
-        defined = [value for value in found if np.isfinite(value)]
-        return float(np.mean(defined)) if defined else float("nan")
-
     generator = np.random.default_rng(seed)
     size = len(known)
-    draws = np.array(
-        [
-            mean(np.bincount(generator.integers(size, size=size), minlength=size))
-            for _ in range(samples)
-        ]
-    )
-    whole = mean(np.ones(size, np.int64))
-    if not np.isfinite(draws).any():
-        return Difference(whole, float("nan"), float("nan"))
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    return Difference(whole, float(low), float(high))
+    # The first row counts every place once: the difference itself.
+    times = np.ones((samples + 1, size))
+    for draw in range(1, samples + 1):
+        times[draw] = np.bincount(generator.integers(size, size=size), minlength=size)
+    differences = []
+    for one, other, run in zip(first, second, places, strict=True):
+        mine = times[:, [rank[place] for place in run]]
+        differences.append(_ious(np.tensordot(mine, one, 1)) - _ious(np.tensordot(mine, other, 1)))
+    found = []
+    for values in _mean_of_defined(np.array(differences), axis=0).T:
+        drawn = values[1:][np.isfinite(values[1:])]
+        low, high = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (np.nan, np.nan)
+        found.append(Difference(float(values[0]), float(low), float(high)))
+    return found
+
+
+def _ious(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return IoU of each class and their mean ``(…, class + 1)`` of ``(…, class, class)``."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+    union = matrices.sum(axis=-1) + matrices.sum(axis=-2) - hits
+    iou = np.divide(hits, union, out=np.full(hits.shape, np.nan), where=union > 0)
+    return np.concatenate([iou, _mean_of_defined(iou, axis=-1)[..., None]], axis=-1)
+
+
+def _mean_of_defined(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
+    """Return the mean of the values that are not NaN; NaN where there are none."""
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def block_confusions(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryonet.comparison import Difference, Figure, Spread, class_iou, mean_difference, spread
+from cryonet.comparison import Difference, Figure, Spread, class_iou, mean_iou_differences, spread
 from cryonet.metrics import class_scores, macro_iou
 
 Result = dict[str, Any]
@@ -52,14 +52,12 @@ def differences(
 ) -> dict[str, Difference]:
     """Return how far results lie above others in IoU, by class and in the mean.
 
-    Results go by seed in the same order; see `cryonet.comparison.mean_difference`.
+    Results go by seed in the same order; see `cryonet.comparison.mean_iou_differences`.
     """
     one, other = ([np.array(r["blocks"], np.int64) for r in rows] for rows in (first, second))
     places = [[tuple(place) for place in r["places"]] for r in first]
-    return {
-        name: mean_difference(one, other, figure, places=places, samples=samples)
-        for name, figure in iou_figures(first[0]["classes"]).items()
-    }
+    found = mean_iou_differences(one, other, places=places, samples=samples)
+    return dict(zip((*first[0]["classes"], "macro"), found, strict=True))
 
 
 def plain(value: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cryonet.comparison import Difference
+from cryonet.comparison import Difference, spread
 from cryonet.experiment_config import ExperimentConfig
 from cryonet.experiment_tables import (
     Result,
@@ -40,6 +40,13 @@ def importance(config: ExperimentConfig, results: Sequence[Result]) -> list[dict
                 found["layers_without"] = without[0]["layers"]
                 falls = differences(whole, without, samples=config.samples)
                 found["falls"] = {name: _interval(fall) for name, fall in falls.items()}
+                found["falls_by_seed"] = {
+                    name: [
+                        plain(figure(matrix_of(one)) - figure(matrix_of(other)))
+                        for one, other in zip(whole, without, strict=True)
+                    ]
+                    for name, figure in iou_figures(whole[0]["classes"]).items()
+                }
             if alone:
                 found["layers_only"] = alone[0]["layers"]
                 found["only"] = {
@@ -70,7 +77,7 @@ def importance_lines(
         f"A model was trained anew without each family of the stack {stack}, and with it alone. "
         "The fall is the IoU of the whole stack less that without the family, mean over seeds, "
         f"with the interval of 95 % over {config.samples} draws of test blocks; the seeds are not "
-        "drawn. Below zero, the model does better without. All stacks learn and are tested on "
+        "drawn, so the last column gives mean ± standard deviation over them. Below zero, the model does better without. All stacks learn and are tested on "
         "the pixels where the whole stack has values. Each "
         f"{shared if config.importance.search == 'shared' else searched}. Layers that tell the "
         "same stand in for each other: see the groups."
@@ -90,9 +97,12 @@ def _falls(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     known = [found for found in rows if "falls" in found]
     if not known:
         return
-    yield from head(["fall of IoU without", "layers left", *known[0]["falls"]])
+    names = [*known[0]["falls"], "macro over seeds"]
+    yield from head(["fall of IoU without", "layers left", *names])
     for found in known:
         cells = [_shown(fall) for fall in found["falls"].values()]
+        seeds = found["falls_by_seed"]["macro"]
+        cells.append(str(spread([value for value in seeds if value is not None])))
         yield row([found["group"], found["layers_without"], *cells])
 
 
