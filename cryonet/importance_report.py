@@ -77,8 +77,9 @@ def importance_lines(
         f"A model was trained anew without each family of the stack {stack}, and with it alone. "
         "The fall is the IoU of the whole stack less that without the family, mean over seeds, "
         f"with the interval of 95 % over {config.samples} draws of test blocks; the seeds are not "
-        "drawn, so the last column gives mean ± standard deviation over them. Below zero, the model does better without. All stacks learn and are tested on "
-        "the pixels where the whole stack has values. Each "
+        "drawn, so the last column gives mean ± standard deviation over them. Below zero, the "
+        "model does better without. All stacks learn and are tested on the pixels where the whole "
+        "stack has values. Each "
         f"{shared if config.importance.search == 'shared' else searched}. Layers that tell the "
         "same stand in for each other: see the groups."
     )
