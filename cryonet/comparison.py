@@ -145,14 +145,18 @@ def _ious(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     hits = np.diagonal(matrices, axis1=-2, axis2=-1)
     union = matrices.sum(axis=-1) + matrices.sum(axis=-2) - hits
     iou = np.divide(hits, union, out=np.full(hits.shape, np.nan), where=union > 0)
-    return np.concatenate([iou, _mean_of_defined(iou, axis=-1)[..., None]], axis=-1)
+    every: list[NDArray[np.float64]] = [iou, _mean_of_defined(iou, axis=-1)[..., None]]
+    return np.concatenate(every, axis=-1)
 
 
 def _mean_of_defined(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
     """Return the mean of the values that are not NaN; NaN where there are none."""
     known = np.isfinite(values)
     total, count = np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    mean: NDArray[np.float64] = np.divide(
+        total, count, out=np.full(total.shape, np.nan), where=count > 0
+    )
+    return mean
 
 
 def block_confusions(

@@ -73,7 +73,7 @@ def write_report(config: ExperimentConfig, results: Sequence[Result]) -> Path:
 
 def _plot_falls(config: ExperimentConfig, worth: Sequence[dict[str, Any]]) -> None:
     """Write ``importance.png``, if families were left out."""
-    from cryonet.plotting import plot_importance
+    from cryonet.plotting import plot_differences
 
     panels: dict[str, dict[str, Any]] = {}
     for found in worth:
@@ -81,7 +81,8 @@ def _plot_falls(config: ExperimentConfig, worth: Sequence[dict[str, Any]]) -> No
             falls = {name: fall for name, fall in found["falls"].items() if name != "macro"}
             panels.setdefault(f"{found['model']}, {found['fold']}", {})[found["group"]] = falls
     if panels:
-        figure = plot_importance(panels, title=config.title)
+        label = "fall of IoU when left out"
+        figure = plot_differences(panels, label=label, title=config.title)
         with whole_file(config.out / "importance.png") as work:
             figure.savefig(work, dpi=130, format="png")
 

@@ -23,8 +23,8 @@ from cryonet.transfer_config import AS_IS, TransferConfig, variants
 
 
 def write_transfer_report(config: ExperimentConfig, results: Sequence[Result]) -> Path:
-    """Write ``report.md``, ``results.json`` and ``iou.png``; return the path of the report."""
-    from cryonet.plotting import plot_comparison
+    """Write ``report.md``, ``results.json`` and ``above.png``; return the path of the report."""
+    from cryonet.plotting import plot_differences
 
     assert config.transfer is not None
     above = _above(config, results)
@@ -38,20 +38,14 @@ def write_transfer_report(config: ExperimentConfig, results: Sequence[Result]) -
     raw = {"config": told, "results": rows, "above_as_is": above}
     with whole_file(config.out / "results.json") as work:
         work.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    bars = {
-        f"{model}, {stack}": {
-            variant: {
-                name: over(mine, figure)
-                for name, figure in iou_figures(mine[0]["classes"]).items()
-                if name != "macro"
-            }
-            for variant, mine in _variants(rows_of).items()
-        }
-        for (model, stack), rows_of in _groups(results).items()
-    }
-    figure = plot_comparison(bars, title=config.title)
-    with whole_file(config.out / "iou.png") as work:
-        figure.savefig(work, dpi=130, format="png")
+    panels: dict[str, dict[str, Any]] = {}
+    for found in above:
+        by_class = {name: d for name, d in found["iou"].items() if name != "macro"}
+        panels.setdefault(f"{found['model']}, {found['stack']}", {})[found["variant"]] = by_class
+    if panels:
+        figure = plot_differences(panels, label=f"IoU above {AS_IS.name}", title=config.title)
+        with whole_file(config.out / "above.png") as work:
+            figure.savefig(work, dpi=130, format="png")
     report = config.out / "report.md"
     with whole_file(report) as work:
         lines = _lines(config, config.transfer, results, above)
@@ -122,8 +116,9 @@ def _lines(
             if (found["model"], found["stack"]) == (model, stack):
                 cells = [found["iou"][name]["shown"] for name in figures]
                 yield row([found["variant"], *cells])
-    yield ""
-    yield "![IoU by class and variant](iou.png)"
+    if above:
+        yield ""
+        yield f"![IoU above {AS_IS.name} by class](above.png)"
 
 
 def _meanings(transfer: TransferConfig) -> Iterator[str]:

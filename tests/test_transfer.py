@@ -230,7 +230,7 @@ def test_the_report_sets_every_variant_against_the_source(
         assert found["mean"] == pytest.approx(scores[name] - scores["as-is"], abs=1e-5)
         assert found["low"] <= found["mean"] <= found["high"]
     assert str(folder) not in json.dumps(raw)
-    with Image.open(folder / "results" / "iou.png") as picture:
+    with Image.open(folder / "results" / "above.png") as picture:
         assert picture.size[0] > 600
 
 

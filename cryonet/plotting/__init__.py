@@ -12,8 +12,8 @@ from cryonet.plotting.charts import (
     plot_spectra,
 )
 from cryonet.plotting.comparison import plot_comparison
+from cryonet.plotting.differences import plot_differences
 from cryonet.plotting.gallery import layer_gallery
-from cryonet.plotting.importance import plot_importance
 from cryonet.plotting.maps import (
     plot_classes,
     plot_composite,
@@ -29,10 +29,10 @@ __all__ = [
     "plot_comparison",
     "plot_composite",
     "plot_confusion",
+    "plot_differences",
     "plot_distributions",
     "plot_errors",
     "plot_history",
-    "plot_importance",
     "plot_layer",
     "plot_outlines",
     "plot_reliability",
