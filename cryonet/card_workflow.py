@@ -18,7 +18,7 @@ from cryonet.progress import SILENT, Progress
 from cryonet.scene import open_scene
 
 #: Bytes of each picture: a card is read in a browser, and lies in repositories.
-LARGEST = 140_000
+LARGEST = {RELIABILITY: 50_000, FAILURES: 240_000}
 
 #: Dots per inch to draw at, the finest first: noisy blocks do not compress.
 _DOTS = (110, 90, 75, 60, 45, 30)
@@ -62,22 +62,22 @@ def add_card(
 
 
 def card_pictures(found: Measurement, *, classes: Sequence[str]) -> dict[str, bytes]:
-    """Return the pictures of a card as PNG, by file name, each of at most `LARGEST` bytes."""
+    """Return the pictures of a card as PNG, by file name, each within `LARGEST`."""
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     plot_reliability(found.reliability, ax=figure.subplots())
     drawn = {RELIABILITY: figure}
     if found.failures:
         drawn[FAILURES] = plot_failures(found.failures, classes=classes)
-    return {name: _png(figure) for name, figure in drawn.items()}
+    return {name: _png(figure, LARGEST[name]) for name, figure in drawn.items()}
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, largest: int) -> bytes:
     """Return a figure as PNG, as fine as its size in bytes allows."""
     data = b""
     for dots in _DOTS:
         held = io.BytesIO()
         figure.savefig(held, format="png", dpi=dots)
         data = held.getvalue()
-        if len(data) <= LARGEST:
+        if len(data) <= largest:
             break
     return data

@@ -28,7 +28,14 @@ from cryonet.evaluate import score_probabilities
 from cryonet.failures import LEAST, find_failures
 from cryonet.manifest import TrainingRecord
 from cryonet.measured import Failure
-from cryonet.measurement import FAILURES, Measurement, measure, scored_pixels, without_families
+from cryonet.measurement import (
+    FAILURES,
+    Measurement,
+    measure,
+    probabilities_where,
+    scored_pixels,
+    without_families,
+)
 from cryonet.plotting.failures import FailurePicture, plot_failures
 from cryonet.predict import predict_scene
 from cryonet.scene_record import scene_record
@@ -99,6 +106,17 @@ def test_each_family_is_scored_as_if_it_were_zero():
     assert len({row.iou for row in rows.values()}) == len(rows)
     alone = mixing_bundle(groups=(), layers=("red", "nir"))
     assert without_families(alone.manifest) == ()
+
+
+def test_probabilities_are_those_of_the_whole_where_they_are_wanted():
+    made, scene = mixing_bundle(), labelled_scene()
+    scene["red"].values[42, 45:50] = np.nan
+    wanted = np.zeros((90, 110), bool)
+    wanted[40:45, 30:60] = True
+    whole = predict_scene(made, scene, device="cpu", calibrated=False)["probabilities"].values
+    found = probabilities_where(made, scene, wanted, device="cpu")
+    np.testing.assert_allclose(found[:, wanted], whole[:, wanted], atol=1e-6)
+    assert np.isnan(found[:, ~wanted]).all() and np.isfinite(found).any()
 
 
 def test_a_scene_that_lacks_an_optional_family_says_so():

@@ -66,25 +66,25 @@ def plot_failures(rows: Sequence[FailurePicture], *, classes: Sequence[str]) -> 
     axes = figure.subplots(len(rows), 4, squeeze=False)
     for row, panels in zip(rows, axes, strict=True):
         _picture(panels[0], row.picture)
-        panels[0].set_title(row.picture_title, fontsize=7)
-        panels[0].set_ylabel(row.title, fontsize=7)
+        panels[0].set_title(row.picture_title, fontsize=8)
+        panels[0].set_ylabel(row.title, fontsize=8)
         for ax, codes, title in ((panels[1], row.labels, "label"), (panels[2], row.classes, "map")):
             plot_classes(codes, title="", legend=False, ax=ax)
             ax.set(xlabel="", ylabel="")
-            ax.set_title(title, fontsize=7)
+            ax.set_title(title, fontsize=8)
         shown = panels[3].imshow(
             np.ma.masked_invalid(row.confidence), cmap="cividis", vmin=0, vmax=1
         )
         panels[3].set_facecolor(MISSING)
-        panels[3].set_title("confidence", fontsize=7)
+        panels[3].set_title("confidence", fontsize=8)
         for ax in panels:
             ax.set_xticks([])
             ax.set_yticks([])
-    figure.colorbar(shown, ax=axes[:, 3], shrink=0.8).ax.tick_params(labelsize=6)
+    figure.colorbar(shown, ax=axes[:, 3], shrink=0.8).ax.tick_params(labelsize=7)
     named = [c for c in CLASSES if c.name in classes]
     keys = [(c.title, c.colour) for c in named] + [("no label, no map", MISSING)]
     handles = [Patch(facecolor=colour, edgecolor="#555555", label=text) for text, colour in keys]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     return figure
 
 
