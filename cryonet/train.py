@@ -255,7 +255,7 @@ def _epochs(
     with Prefetch(batch, count, ahead=config.prefetch) as batches, together.interruptible():
         for epoch in range(1, config.epochs + 1):
             here = Throughput()
-            loss = _steps(fabric, learner, batches, config, epoch, (here, pace), together)
+            loss = run_steps(fabric, learner, batches, config, epoch, (here, pace), together)
             module = learner.averaged()
             _check_finite(module, config)
             shown = FirstOutputs(module, len(config.classes))
@@ -268,7 +268,7 @@ def _epochs(
             yield epoch
 
 
-def _steps(
+def run_steps(
     fabric: Fabric,
     learner: Learner,
     batches: Prefetch[Batch],
@@ -277,7 +277,7 @@ def _steps(
     paces: tuple[Throughput, ...],
     together: Together,
 ) -> Tensor:
-    """Do the steps of one epoch; return the mean of their losses."""
+    """Do the steps of one epoch, counted by `paces`; return the mean of their losses."""
     learner.train()
     total = config.epochs * config.steps_per_epoch
     chips = config.batch * config.accumulate * fabric.world_size
