@@ -92,7 +92,7 @@ def opened(paths: Sequence[Path]) -> list[xr.Dataset]:
 
 def digest_of(settings: TrainConfig, scenes: Sequence[xr.Dataset], *more: object) -> str:
     """Return a hash of all that a result depends on; `more` as JSON can hold it."""
-    left_out = {"scenes", "out", "title", "threads"}
+    left_out = {"scenes", "out", "title", "threads", "prefetch", "memory", "cache"}
     # An option that came later changes no result while it stands at its default.
     told = settings.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
     named = {"id", "sha256", "synthetic"}
