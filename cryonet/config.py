@@ -85,6 +85,10 @@ class PretrainedConfig(_Frozen):
         """The file of the weights, if the source is one."""
         return Path(self.source) if Path(self.source).suffix else None
 
+    def placed(self, base: Path) -> PretrainedConfig:
+        """Return it with a relative file taken from the folder `base`."""
+        return self.model_copy(update={"source": str(base / self.file)}) if self.file else self
+
 
 class StartConfig(_Frozen):
     """A bundle whose weights a run starts from; none when `bundle` is empty.
@@ -238,9 +242,7 @@ def load_config(path: str | Path) -> TrainConfig:
     found: dict[str, object] = {"scenes": scenes, "out": base / config.out}
     if config.cache is not None:
         found["cache"] = base / config.cache
-    if config.pretrained.file:
-        source = str(base / config.pretrained.file)
-        found["pretrained"] = config.pretrained.model_copy(update={"source": source})
+    found["pretrained"] = config.pretrained.placed(base)
     if config.start.bundle:
         folder = str(base / config.start.bundle)
         found["start"] = config.start.model_copy(update={"bundle": folder})

@@ -146,6 +146,7 @@ class _Bench:
     def _result(self, run: Run, settings: TrainConfig) -> dict[str, Any]:
         # Older results tell no places, which importance needs.
         more = ["places"] if self.config.importance else []
+        more += ["flips"] if self.config.flips else []
         digest = digest_of(settings, self._scenes(run.stack), *more)
         return self.runs.result(run.name, digest, lambda inner: self._made(run, settings, inner))
 
@@ -185,7 +186,9 @@ class _Bench:
             generator = np.random.default_rng([settings.seed, index])
             shape = (int(labels.shape[0]), int(labels.shape[1]))
             tests.append(split_map(shape, settings.split, generator=generator) == TEST)
-            made = predict_scene(bundle, scene, device=settings.accelerator)
+            made = predict_scene(
+                bundle, scene, device=settings.accelerator, flips=self.config.flips
+            )
             seconds += float(made.attrs["seconds"])
             pixels += labels.size
             maps.append(np.asarray(made["classes"].values))

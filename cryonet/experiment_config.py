@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cryonet.config import FeatureConfig, SplitConfig, TrainConfig
+from cryonet.config import FeatureConfig, PretrainedConfig, SplitConfig, TrainConfig
 from cryonet.errors import ConfigError
 from cryonet.importance import Ablation, ImportanceConfig
 from cryonet.model_config import AnyModelConfig, ModelConfig, ThresholdConfig, key_of
@@ -22,6 +22,11 @@ Fold = Literal["blocks", "west", "east", "north", "south", "tiles"]
 
 #: The stack of thresholds, which have layers of their own. No stack can be given this name.
 OWN_STACK = "_own"
+
+#: Keys of `TrainConfig` that the experiment sets itself.
+_OWN_KEYS = {
+    *("scenes", "out", "features", "model", "pretrained", "seed", "learning_rate", "start")
+}
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -43,6 +48,10 @@ class ExperimentConfig(BaseModel):
     learning_rates, sweep_epochs
         Tried for each model, stack and fold with the first seed, that many epochs each; the
         best on validation blocks is used for all seeds. Baselines have none, and no sweep.
+    pretrained
+        What the encoder of a model, by its name, starts from; at random if not given.
+    flips
+        Test maps are the mean over the eight flips and rotations.
     samples
         Times test blocks are drawn anew for the intervals of paired differences.
     train
@@ -66,6 +75,8 @@ class ExperimentConfig(BaseModel):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     learning_rates: Annotated[tuple[float, ...], Field(min_length=1)] = (1e-3,)
     sweep_epochs: Annotated[int, Field(ge=1)] = 2
+    pretrained: dict[Name, PretrainedConfig] = {}
+    flips: bool = False
     samples: Annotated[int, Field(ge=100)] = 2000
     train: dict[str, Any] = {}
     importance: ImportanceConfig | None = None
@@ -73,13 +84,15 @@ class ExperimentConfig(BaseModel):
 
     @model_validator(mode="after")
     def _shared(self) -> ExperimentConfig:
-        varied = {"scenes", "out", "features", "model", "seed", "learning_rate", "start"} & set(
-            self.train
-        )
+        varied = _OWN_KEYS & set(self.train)
         if varied:
             raise ValueError(f"the experiment itself sets {', '.join(sorted(varied))}")
         if len(set(self.seeds)) < len(self.seeds) or len(set(self.folds)) < len(self.folds):
             raise ValueError("a seed or fold comes twice")
+        networks = {n for n, model in self.models.items() if isinstance(model, ModelConfig)}
+        if not set(self.pretrained) <= networks:
+            strange = ", ".join(sorted(set(self.pretrained) - networks))
+            raise ValueError(f"pretrained names {strange}, which is no network here")
         unread = set(self.train).intersection(*(m.unread for m in self.models.values()))
         if unread:
             raise ValueError(f"no model here reads {', '.join(sorted(unread))}")
@@ -87,6 +100,8 @@ class ExperimentConfig(BaseModel):
             raise ValueError(f"importance.stack {self.importance.stack} is not among the stacks")
         if self.transfer and (self.importance or self.folds != ("blocks",)):
             raise ValueError("transfer goes with neither importance nor folds")
+        if self.transfer and self.flips:
+            raise ValueError("transfer maps without flips")
         for fold in self.folds:
             self.run(next(iter(self.models)), next(iter(self.stacks)), fold, self.seeds[0])
         return self
@@ -122,6 +137,7 @@ class ExperimentConfig(BaseModel):
         changes = {
             "features": FeatureConfig(stack=layers),
             "model": self.models[model],
+            "pretrained": self.pretrained.get(model, base.pretrained),
             "split": _split(base, fold),
             "seed": seed,
             "learning_rate": learning_rate or self.learning_rates[0],
@@ -174,6 +190,9 @@ def load_experiment(path: str | Path) -> ExperimentConfig:
         raise ConfigError(f"{key} is not valid", shown, f"{first['msg']}.") from error
     scenes = tuple(file.parent / scene for scene in config.scenes)
     changes: dict[str, Any] = {"scenes": scenes, "out": file.parent / config.out}
+    changes["pretrained"] = {
+        name: start.placed(file.parent) for name, start in config.pretrained.items()
+    }
     if config.transfer:
         target = tuple(file.parent / scene for scene in config.transfer.target)
         changes["transfer"] = config.transfer.model_copy(update={"target": target})

@@ -121,6 +121,34 @@ def test_models_share_split_budget_and_seed(done: tuple[ExperimentConfig, list])
     assert (tiles.test, tiles.block, tiles.gap, tiles.validation_gap) == ("blocks", 32, 0, 0)
 
 
+def test_encoders_may_start_from_a_file_model_by_model(folder: Path) -> None:
+    file = folder / "start.toml"
+    file.write_text(TOML.replace("[stacks]", "[pretrained.plain]\nsource = 'a.pt'\n[stacks]"))
+    config = load_experiment(file)
+    sources = [config.run(m, "few", "blocks", 0).pretrained.source for m in ("branch", "plain")]
+    assert sources == ["none", str(folder / "a.pt")]
+
+
+def test_maps_may_be_the_mean_over_flips(
+    done: tuple[ExperimentConfig, list], folder: Path, tmp_path: Path
+) -> None:
+    config, _ = done
+    scene = open_scene(folder / "scene")
+    alone = {"models": {"plain": config.models["plain"]}, "folds": ("blocks",), "seeds": (0,)}
+    found = {}
+    for flips in (False, True):
+        changes = {"out": tmp_path / str(flips), "flips": flips, "learning_rates": (1e-3,), **alone}
+        (result,) = run_experiment(config.model_copy(update=changes))
+        found[flips] = result
+    assert found[True]["digest"] != found[False]["digest"]
+    settings = config.run("plain", "few", "blocks", 0, learning_rate=1e-3)
+    made = predict_scene(experiment.train([scene], settings), scene, device="cpu", flips=True)
+    labels = scene["labels"].values
+    test = split_map(labels.shape, settings.split, generator=np.random.default_rng([0, 0])) == TEST
+    wanted = confusion(made["classes"].values, np.where(test, labels, 255), 3)
+    assert (matrix_of(found[True]) == wanted).all()
+
+
 def test_results_count_the_test_pixels_of_the_split(
     done: tuple[ExperimentConfig, list], folder: Path
 ) -> None:
@@ -219,6 +247,7 @@ def test_the_command_runs_it_and_refuses_nonsense(
         (("batch = 2", "batch = 0"), "not valid"),
         (('"blocks", "tiles"', '"middle"'), "folds"),
         (("[models.branch]", "[models.'../x']"), "not valid"),
+        (("[stacks]", "[pretrained.other]\nsource = 'a.pt'\n[stacks]"), "pretrained names other"),
     ]:
         (folder / "bad.toml").write_text(TOML.replace(*change))
         refused = CliRunner().invoke(app, ["experiment", str(folder / "bad.toml")])
@@ -239,8 +268,11 @@ def test_operations_are_counted_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None
         assert megaflop(Bundle()) == pytest.approx(2 * 3 * 5 * 9 / 1e6)
 
 
-def test_the_committed_recipe_is_valid_and_names_what_exists() -> None:
-    recipe = Path(__file__).resolve().parents[1] / "data" / "recipes" / "experiment_synthetic.toml"
-    config = load_experiment(recipe)
+def test_the_committed_recipes_are_valid_and_name_what_exists() -> None:
+    recipes = Path(__file__).resolve().parents[1] / "data" / "recipes"
+    everest = load_experiment(recipes / "experiment_everest.toml")
+    assert everest.run("cryonet_s2", "full", "east", 0).pretrained.variant == "4b_l2a"
+    assert set(everest.folds) == {"east", "west"} and len(everest.seeds) >= 3
+    config = load_experiment(recipes / "experiment_synthetic.toml")
     assert {model.architecture for model in config.models.values()} == {*MODELS, *PIXEL_MODELS}
     assert set(config.folds) == {"blocks", "tiles"} and len(config.seeds) >= 3
