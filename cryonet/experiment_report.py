@@ -59,7 +59,7 @@ def write_report(config: ExperimentConfig, results: Sequence[Result]) -> Path:
         raw["importance"] = worth
     with whole_file(config.out / "results.json") as work:
         work.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    own = [result for result in results if result["stack"] in config.stacks]
+    own = [result for result in results if result["stack"] in (*config.stacks, OWN_STACK)]
     figure = plot_comparison(_bars(own), title=config.title)
     with whole_file(config.out / "iou.png") as work:
         figure.savefig(work, dpi=130, format="png")

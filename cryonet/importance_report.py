@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cryonet.comparison import Difference, spread
-from cryonet.experiment_config import ExperimentConfig
+from cryonet.experiment_config import OWN_STACK, ExperimentConfig
 from cryonet.experiment_tables import (
     Result,
     differences,
@@ -31,7 +31,7 @@ def importance(config: ExperimentConfig, results: Sequence[Result]) -> list[dict
     for model, fold in dict.fromkeys((r["model"], r["fold"]) for r in results):
         mine = [r for r in results if (r["model"], r["fold"]) == (model, fold)]
         whole = [r for r in mine if r["stack"] == config.importance.stack]
-        others = [r["stack"] for r in mine if r["stack"] not in config.stacks]
+        others = [r["stack"] for r in mine if r["stack"] not in (*config.stacks, OWN_STACK)]
         for group in dict.fromkeys(stack.partition("-")[2] for stack in others):
             found: dict[str, Any] = {"model": model, "fold": fold, "group": group}
             without = [r for r in mine if r["stack"] == f"without-{group}"]
