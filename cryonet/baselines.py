@@ -7,7 +7,7 @@ through prediction, scores and calibration, so that what a network adds can be t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,12 +35,13 @@ PACKAGES = ("torch", "numpy", "scikit-learn")
 #: Trees that are grown between two words of progress.
 _TREES = 10
 
-#: Thresholds that are tried, our choice: (first, last, step) of each layer.
-GRIDS = {
-    "band_ratio": (1.0, 8.0, 0.1),
-    "ndsi": (0.0, 0.9, 0.02),
-    "blue": (0.0, 0.4, 0.01),
-    "ndwi": (-0.2, 0.95, 0.01),
+#: Thresholds that are tried, of each layer, our choice. Ratios lie 2 % apart: snow has 30 and
+#: more where short-wave reflectance is near zero.
+GRIDS: Mapping[str, NDArray[np.float64]] = {
+    "band_ratio": np.geomspace(1, 50, 199),
+    "ndsi": np.linspace(0, 0.99, 100),
+    "blue": np.linspace(0, 0.8, 81),
+    "ndwi": np.linspace(-0.2, 0.99, 120),
 }
 
 #: Layers in their own units: nothing is clipped that a threshold could tell apart.
@@ -199,7 +200,7 @@ def best_thresholds(
     names
         The layers, rows of `GRIDS`.
     """
-    grids = [_grid(name) for name in names]
+    grids = [GRIDS[name].astype(np.float32) for name in names]
     rows = zip(grids, values, strict=True)
     reach = [np.searchsorted(g, v.astype(np.float32), side="right") for g, v in rows]
     shape = tuple(len(grid) + 1 for grid in grids)
@@ -214,8 +215,3 @@ def best_thresholds(
     iou = hits / (passed + wanted.sum() - hits)
     best = np.unravel_index(int(iou.argmax()), iou.shape)
     return tuple(float(grid[i]) for grid, i in zip(grids, best, strict=True))
-
-
-def _grid(name: str) -> NDArray[np.float32]:
-    first, last, step = GRIDS[name]
-    return np.linspace(first, last, round((last - first) / step) + 1).astype(np.float32)

@@ -36,7 +36,9 @@ from cryonet.scene_writer import write_scene
 from cryonet.train import train
 from cryonet.trainset import make_trainset
 
-FOREST = {"architecture": "forest", "trees": 12, "leaves": 40, "samples": 3_000}
+FOREST = {
+    "architecture": "forest", "trees": 12, "leaves": 40, "leaf_pixels": 50, "samples": 3_000,
+}  # fmt: skip
 BANDS = ("red", "nir", "elevation", "aspect_sin", "aspect_cos")
 
 
@@ -95,7 +97,9 @@ def test_thresholds_read_their_layers():
 
 def test_the_best_thresholds_are_those_of_a_search_one_by_one(monkeypatch):
     monkeypatch.setattr(
-        baselines, "GRIDS", {"band_ratio": (1.0, 3.0, 0.25), "blue": (0.0, 0.3, 0.05)}
+        baselines,
+        "GRIDS",
+        {"band_ratio": np.linspace(1, 3, 9), "blue": np.linspace(0, 0.3, 7)},
     )
     generator = np.random.default_rng(4)
     values = generator.uniform((0.5, -0.05), (3.5, 0.35), (4_000, 2)).T
@@ -152,7 +156,7 @@ def test_pixels_without_label_or_layer_are_never_drawn(blobs):
 
 @pytest.fixture(scope="module")
 def forest_bundle(blobs) -> Bundle:
-    return train([blobs], configured())
+    return train([blobs], configured(seed=3))
 
 
 def threshold_config(**changes):
@@ -179,7 +183,8 @@ def test_thresholds_are_fitted_to_training_pixels(index):
         "blue": pytest.approx(float(bundle.module.blue)),
         "ndwi": pytest.approx(float(bundle.module.water)),
     }
-    assert told["blue"] > 0.04
+    # Above shade, and below lakes: ice is told apart outside them.
+    assert 0.04 < told["blue"] < 0.1
     changed = scene.copy(deep=True)
     splits = make_trainset([scene], threshold_config()).scenes[0].splits
     changed["labels"].values[splits != TRAIN] = 1
@@ -215,7 +220,10 @@ def test_what_was_saved_comes_back(forest_bundle, blobs, tmp_path):
             "Random forest of single pixels",
             "Thresholds of single pixels",
         )
-        assert "each pixel alone" in (folder / "CARD.md").read_text()
+        card = (folder / "CARD.md").read_text()
+        assert "each pixel alone" in card
+        # Both are said of networks only.
+        assert "whole window" not in card and "epoch" not in card
 
 
 def _again(manifest: Manifest) -> dict[str, object]:
@@ -267,8 +275,8 @@ def test_holes_stay_holes_and_the_rest_is_as_scikit_learn_says(forest_bundle, bl
     data = make_trainset([blobs], parse_config(_again(forest_bundle.manifest)))
     np.testing.assert_array_equal(found["classes"].values == 255, holes | ~data.scenes[0].valid)
     assert tuple(s for s in data.statistics) == tuple(e.statistics for e in layers)
-    inputs, codes = draw_pixels(data, 3_000, generator=np.random.default_rng([0, 1]))
-    peer = RandomForestClassifier(12, max_leaf_nodes=40, min_samples_leaf=5, random_state=0)
+    inputs, codes = draw_pixels(data, 3_000, generator=np.random.default_rng([3, 1]))
+    peer = RandomForestClassifier(12, max_leaf_nodes=40, min_samples_leaf=50, random_state=3)
     peer.fit(inputs, codes)
     expected = peer.predict_proba(data.scenes[0].inputs.reshape(5, -1).T).T.reshape(3, *holes.shape)
     known = found["classes"].values != 255
@@ -290,7 +298,7 @@ def test_the_forest_learns_what_can_be_told(forest_bundle, blobs):
 
 
 def test_the_seed_decides(forest_bundle, blobs):
-    again = train([blobs], configured())
+    again = train([blobs], configured(seed=3))
     assert weights_bytes(again.module) == weights_bytes(forest_bundle.module)
     other = train([blobs], configured(seed=1))
     assert weights_bytes(other.module) != weights_bytes(forest_bundle.module)

@@ -40,13 +40,18 @@ def mean_shares(
     total = np.zeros((len(pixels), classes))
     for start in range(0, len(pixels), _BLOCK):
         for tree in range(trees):
+            # Rows taken out once, and unsigned numbers, spare sums and checks at each node.
+            layer_of, cut, shares_of = feature[tree], threshold[tree], shares[tree]
+            lower, upper = left[tree], right[tree]
             for pixel in range(start, min(start + _BLOCK, len(pixels))):
-                node = 0
-                while left[tree, node] != node:
-                    value = pixels[pixel, feature[tree, node]]
-                    below = value <= threshold[tree, node]
-                    node = left[tree, node] if below else right[tree, node]
+                values = pixels[pixel]
+                node = np.uint32(0)
+                child = np.uint32(lower[node])
+                while child != node:
+                    below = values[np.uint32(layer_of[node])] <= cut[node]
+                    node = child if below else np.uint32(upper[node])
+                    child = np.uint32(lower[node])
                 for code in range(classes):
-                    total[pixel, code] += shares[tree, node, code]
+                    total[pixel, code] += shares_of[node, code]
     mean: NDArray[np.float64] = total / trees
     return mean
