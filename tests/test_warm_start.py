@@ -248,7 +248,7 @@ pixel_branch = 8
 def test_a_user_fine_tunes_a_bundle_from_a_file(
     source: Bundle, target: xr.Dataset, tmp_path: Path
 ) -> None:
-    write_scene(target, tmp_path / "scene")
+    write_scene(target.assign_attrs(synthetic=False), tmp_path / "scene")
     (tmp_path / "run.toml").write_text(TOML)
     config = load_config(tmp_path / "run.toml")
     with pytest.raises(BundleError, match="there is no bundle"):
@@ -261,6 +261,7 @@ def test_a_user_fine_tunes_a_bundle_from_a_file(
     assert manifest.training.config["start"]["bundle"] == "first"
     assert manifest.layers != source.manifest.layers
     # The scene is not synthetic, what its weights learned from is.
+    assert [scene.synthetic for scene in manifest.training.scenes] == [False]
     assert manifest.synthetic
     training = manifest.training.model_dump()
     passport = {"scene": {"id": "blobs"}, "bundle": {"training": training}}
