@@ -100,8 +100,8 @@ class ExperimentConfig(BaseModel):
             raise ValueError(f"importance.stack {self.importance.stack} is not among the stacks")
         if self.transfer and (self.importance or self.folds != ("blocks",)):
             raise ValueError("transfer goes with neither importance nor folds")
-        if self.transfer and self.flips:
-            raise ValueError("transfer maps without flips")
+        if self.transfer and (self.flips or len(networks) < len(self.models)):
+            raise ValueError("transfer maps without flips, and by networks alone")
         for fold in self.folds:
             self.run(next(iter(self.models)), next(iter(self.stacks)), fold, self.seeds[0])
         return self

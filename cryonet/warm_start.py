@@ -106,7 +106,8 @@ def with_statistics_of(
 
     The weights are the same, and so are the principal axes: turned axes would be other
     layers to the network. The grey limits of texture are fitted anew, since they are a range
-    as the statistics are. The calibration, fitted under the old statistics, is left out.
+    as the statistics are. Calibration and measured scores, found under the old ones, are left
+    out.
 
     Parameters
     ----------
@@ -132,7 +133,9 @@ def with_statistics_of(
             column.append(values[... if masks is None else masks[number]].ravel())
     statistics = fit_statistics([np.concatenate(column) for column in columns], specs)
     entries = tuple(LayerEntry.of(s, f) for s, f in zip(specs, statistics, strict=True))
-    changes: dict[str, Any] = {"layers": entries, "fits": fits, "calibration": None}
+    changes: dict[str, Any] = {"layers": entries, "fits": fits}
+    # Found under the old statistics.
+    changes |= {"calibration": None, "measured": None}
     changes["adapted_to"] = tuple(scene_record(scene) for scene in scenes)
     return Bundle(bundle.module, manifest.model_copy(update=changes))
 

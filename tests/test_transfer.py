@@ -240,6 +240,8 @@ def test_nonsense_is_refused(folder: Path) -> None:
         (("blocks = [0, 2]", "blocks = [0, 1]"), "none is left for validation"),
         (("blocks = [0, 2]", "blocks = [2, 2]"), "comes twice"),
         (("gap = 4, test_share = 0.3", 'test = "none"'), "the target needs a test"),
+        (("samples = 100", "samples = 100\nflips = true"), "transfer maps without flips"),
+        (("samples = 100", "samples = 100\n[models.f]\narchitecture = 'forest'"), "networks alone"),
         (("samples = 100", 'samples = 100\nfolds = ["west"]'), "transfer goes with neither"),
         (("batch = 4", "batch = 4\nstart = { bundle = 'x' }"), "the experiment itself sets start"),
     ]:

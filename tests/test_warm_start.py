@@ -151,7 +151,8 @@ def test_target_statistics_undo_an_affine_change(
     source: Bundle, blobs: xr.Dataset, target: xr.Dataset
 ) -> None:
     at_home = with_statistics_of(source, [blobs])
-    adapted = with_statistics_of(source, [target])
+    scored = source.manifest.model_copy(update={"measured": "scores under other statistics"})
+    adapted = with_statistics_of(Bundle(source.module, scored), [target])
     truth = blobs["labels"].values
     scores = [
         macro_iou(confusion(codes_of(bundle, scene), truth, 3))
@@ -165,7 +166,7 @@ def test_target_statistics_undo_an_affine_change(
     assert away.low == pytest.approx(1.5 * home.low - 0.1, abs=3e-4)
     assert away.high == pytest.approx(1.5 * home.high - 0.1, abs=3e-4)
     assert adapted.manifest.weights_sha256 == source.manifest.weights_sha256
-    assert adapted.manifest.calibration is None
+    assert adapted.manifest.calibration is None and adapted.manifest.measured is None
     assert [scene.id for scene in adapted.manifest.adapted_to] == ["target"]
     assert "fitted anew, without labels, to target" in model_card(adapted.manifest)
 
