@@ -17,8 +17,8 @@ from cryonet.config import TrainConfig, load_config
 from cryonet.errors import BundleError, ConfigError, CryonetError, GridError
 from cryonet.metrics import confusion, macro_iou
 from cryonet.models import build_model
+from cryonet.passport import split_mask
 from cryonet.predict import predict_scene
-from cryonet.prediction import split_mask
 from cryonet.progress import Cancelled
 from cryonet.scene_writer import write_scene
 from cryonet.train import train
