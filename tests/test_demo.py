@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from stac_rules import broken_rules, check_core
+
+from cryonet.bundle import load_bundle
+from cryonet.config import load_config
+from cryonet.measurement import measure
+from cryonet.predict import predict_scene
+from cryonet.prediction import open_prediction
+from cryonet.scene import open_scene
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 
@@ -25,3 +33,35 @@ def test_its_prediction_leads_to_its_scene_and_model() -> None:
     item = json.loads((folder / "prediction.json").read_text())
     ends = [link["href"] for link in item["links"] if link["rel"] == "derived_from"]
     assert len(ends) == 2 and all((folder / end).is_file() for end in ends)
+
+
+def test_its_card_says_what_its_weights_score() -> None:
+    bundle, scene = load_bundle(DEMO / "bundle"), open_scene(DEMO / "scene")
+    measured = bundle.manifest.measured
+    assert measured is not None
+    (said,) = (row for row in measured.scenes if row.scene == scene.attrs["id"])
+    (found,) = measure(bundle, [scene], device="cpu").record.scenes
+    assert (found.split, found.pixels, found.synthetic) == ("all", said.pixels, True)
+    # Rounding differs between processors, and turns a pixel here and there.
+    assert found.macro_iou == pytest.approx(said.macro_iou, abs=2e-3)
+    for row, wanted in zip(found.classes, said.classes, strict=True):
+        assert row.name == wanted.name
+        for key in ("iou", "precision", "recall"):
+            assert getattr(row, key) == pytest.approx(getattr(wanted, key), abs=5e-3), key
+        assert f"{wanted.iou:.3f}" in (DEMO / "bundle" / "CARD.md").read_text()
+
+
+def test_its_prediction_is_what_its_weights_say() -> None:
+    made = predict_scene(load_bundle(DEMO / "bundle"), open_scene(DEMO / "scene"), device="cpu")
+    kept = open_prediction(DEMO / "prediction")
+    same = np.asarray(made["classes"].values) == np.asarray(kept["classes"].values)
+    assert same.mean() > 0.999
+
+
+def test_its_recipe_is_the_one_it_was_made_by() -> None:
+    manifest = load_bundle(DEMO / "bundle").manifest
+    recipe = load_config(DEMO.parent / "recipes" / "demo.toml")
+    told = recipe.model_dump(mode="json", exclude={"scenes", "out"})
+    assert {key: manifest.training.config[key] for key in told} == told
+    assert manifest.optional_families == (("coherence", "phase"), ("terrain",))
+    assert (DEMO / "bundle" / "weights.safetensors").stat().st_size < 10_000_000

@@ -27,8 +27,12 @@ def main() -> None:
             load_config(DATA / "recipes" / "demo.toml"), overwrite=True, progress=progress
         )
     shutil.rmtree(DEMO / "bundle-logs", ignore_errors=True)
+    # Its card: the demo scene, and a region it has seen nothing of.
+    other = make_synthetic(
+        TRAINING / "montblanc-0", size=SIZE, seed=0, region="montblanc", overwrite=True
+    )
     with ConsoleProgress("its card") as progress:
-        run_card(DEMO / "bundle", [DEMO / "scene", *scenes], device="cpu", progress=progress)
+        run_card(DEMO / "bundle", [DEMO / "scene", other], device="cpu", progress=progress)
     run_prediction(
         DEMO / "bundle", DEMO / "scene", DEMO / "prediction", device="cpu", overwrite=True
     )
