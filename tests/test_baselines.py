@@ -11,13 +11,13 @@ import torch
 from icy_scene import icy
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import jaccard_score
+from stac_rules import broken_rules
 from typer.testing import CliRunner
 
 from cryonet import baselines
 from cryonet.baselines import best_thresholds, draw_pixels
 from cryonet.bundle import Bundle, load_bundle, read_manifest, save_bundle, weights_bytes
 from cryonet.calibrate import temper
-from cryonet.card import mlm_item
 from cryonet.chips import TEST, TRAIN
 from cryonet.cli import app
 from cryonet.config import SplitConfig, TrainConfig, parse_config
@@ -215,11 +215,13 @@ def test_what_was_saved_comes_back(forest_bundle, blobs, tmp_path):
         again = train([scene], parse_config(_again(found.manifest)))
         one, two = (predict_scene(b, scene, device="cpu") for b in (found, again))
         np.testing.assert_array_equal(one["probabilities"].values, two["probabilities"].values)
-        item = mlm_item(found.manifest, name="b")["properties"]
-        assert item["mlm:architecture"] in (
-            "Random forest of single pixels",
-            "Thresholds of single pixels",
-        )
+        item = json.loads((folder / "item.json").read_text())
+        assert broken_rules(item) == []
+        told = item["properties"]
+        assert told["mlm:architecture"].endswith("of single pixels")
+        own = set(type(found.manifest.model).model_fields) - {"architecture"}
+        shared = {"tile", "overlap", "resolution", "seed"}
+        assert set(told["mlm:hyperparameters"]) == shared | own
         card = (folder / "CARD.md").read_text()
         assert "each pixel alone" in card
         # Both are said of networks only.
