@@ -118,9 +118,10 @@ def test_evaluation_tells_calibration_and_areas_and_draws(folder):
     assert picture.read_bytes().startswith(b"\x89PNG")
     scores = json.loads(out.read_text())
     before, after = scores["probabilities"]
-    # The map's probabilities are kept in steps of 1/250.
-    assert before["ece"] == pytest.approx(found.ece_before, abs=0.005)
-    assert after["ece"] == pytest.approx(found.ece_after, abs=0.005)
+    # The map's probabilities are kept in steps of 1/250. Those of a network of two steps lie
+    # round 1/3, an edge of the bins, over which this moves pixels.
+    assert before["ece"] == pytest.approx(found.ece_before, abs=0.03)
+    assert after["ece"] == pytest.approx(found.ece_after, abs=0.03)
     for row in scores["areas_km2"]:
         assert row["correlated"] == row["independent"] < row["together"]
     plain = run(
