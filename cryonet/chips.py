@@ -54,7 +54,7 @@ def split_map(
     if config.test in ("west", "east", "north", "south"):
         near_test = _side_gap(test, config.gap)
     free = ~test & ~near_test
-    blocks = _blocks(shape, config.block)
+    blocks = _blocks(shape, config.validation_block or config.block)
     usable = [int(b) for b in np.unique(blocks[free]) if free[blocks == b].mean() > 0.5]
     count = max(1, round(config.validation_share * len(usable)))
     chosen = generator.choice(usable, size=count, replace=False) if usable else np.array([])

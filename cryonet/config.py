@@ -33,7 +33,8 @@ class SplitConfig(_Frozen):
     """How the pixels of a scene are shared between training, validation and test.
 
     `test` holds out one side of the scene; `validation` is a share of square blocks drawn
-    at random from the rest. `gap` pixels round every test area and `validation_gap` pixels
+    at random from the rest, of side `validation_block` (`block` when None): many small ones
+    are more likely to hold every class than a few large ones. `gap` pixels round every test area and `validation_gap` pixels
     round every validation block (`gap` when None) belong to no split. Below one chip of
     gap, a training chip may show pixels of a validation area, never its labels; test
     pixels are in no training chip, whatever the gap.
@@ -44,6 +45,7 @@ class SplitConfig(_Frozen):
     validation_share: Annotated[float, Field(gt=0, lt=0.9)] = 0.15
     block: Annotated[int, Field(ge=8)] = 128
     gap: Annotated[int, Field(ge=0)] = 128
+    validation_block: Annotated[int | None, Field(ge=8)] = None
     validation_gap: Annotated[int | None, Field(ge=0)] = None
 
 
@@ -305,6 +307,7 @@ test = "blocks"                # none, west, east, north, south or blocks
 test_share = 0.25              # of the scene, for blocks
 validation_share = 0.15        # of the blocks that are not test
 block = 128                    # side of a block, pixels
+# validation_block = 32         # side of validation blocks, if other than block
 gap = 128                      # pixels in no split, round test areas and, unless
                                # validation_gap is given, round validation blocks
 

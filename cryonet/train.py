@@ -69,6 +69,8 @@ def train(
 ) -> Bundle:
     """Return the bundle of the epoch with the highest mean IoU on the validation blocks.
 
+    Of equal ones it is the latest.
+
     Its probabilities are calibrated on the validation blocks as well, at the end. A baseline
     has no epochs: see `cryonet.baselines.train_baseline`.
 
@@ -316,8 +318,10 @@ def _keep(
     throughput: ThroughputRecord | None = None,
 ) -> None:
     best.throughput = throughput
-    if not figures["macro_iou"] > best.score:
+    score = figures["macro_iou"]
+    # Of epochs that do equally well the later has learned more; a start stays until beaten.
+    if not (score > best.score or (score == best.score and best.epoch > 0)):
         return
-    best.score, best.epoch = figures["macro_iou"], epoch
+    best.score, best.epoch = score, epoch
     best.state = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
     best.metrics = {k: v if math.isfinite(v) else None for k, v in figures.items()}

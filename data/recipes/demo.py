@@ -23,9 +23,7 @@ def main() -> None:
         make_synthetic(scene, size=SIZE, seed=seed, overwrite=True)
     make_synthetic(DEMO / "scene", size=SIZE, seed=0, overwrite=True)
     with ConsoleProgress("demo bundle") as progress:
-        run_training(
-            load_config(DATA / "recipes" / "demo.toml"), overwrite=True, progress=progress
-        )
+        run_training(load_config(DATA / "recipes" / "demo.toml"), overwrite=True, progress=progress)
     shutil.rmtree(DEMO / "bundle-logs", ignore_errors=True)
     # Its card: the demo scene, and a region it has seen nothing of.
     other = make_synthetic(
