@@ -92,6 +92,16 @@ def _calibration(manifest: Manifest) -> str:
     )
 
 
+def _unseen(manifest: Manifest) -> str:
+    """Return what the card says of classes that no validation pixel shows."""
+    found = manifest.training.metrics.get("validation", {})
+    names = [name for name in manifest.classes if found.get(f"iou_{name}", 0) is None]
+    return (
+        f"\n- Nothing was chosen by the sight of {', '.join(names)}: no validation pixel shows it."
+        * (bool(names))
+    )
+
+
 def _adapted(manifest: Manifest) -> str:
     """Return what the card says of statistics that were fitted anew."""
     scenes = ", ".join(scene.id for scene in manifest.adapted_to)
@@ -139,7 +149,7 @@ Maps {", ".join(manifest.classes)} at {manifest.resolution:g} m.
 {_windows(manifest)}
 - Trained on {kind}: {", ".join(scene.id for scene in training.scenes)}; seed
   {training.seed}{_epoch(manifest)}.{stopped}{_adapted(manifest)}
-{_calibration(manifest)}
+{_calibration(manifest)}{_unseen(manifest)}
 {_optional(manifest)}
 
 ## Scores in training

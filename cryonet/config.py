@@ -34,10 +34,10 @@ class SplitConfig(_Frozen):
 
     `test` holds out one side of the scene; `validation` is a share of square blocks drawn
     at random from the rest, of side `validation_block` (`block` when None): many small ones
-    are more likely to hold every class than a few large ones. `gap` pixels round every test area and `validation_gap` pixels
-    round every validation block (`gap` when None) belong to no split. Below one chip of
-    gap, a training chip may show pixels of a validation area, never its labels; test
-    pixels are in no training chip, whatever the gap.
+    are more likely to hold every class than a few large ones. `gap` pixels round every test
+    area and `validation_gap` pixels round every validation block (`gap` when None) belong to
+    no split. Below one chip of gap, a training chip may show pixels of a validation area,
+    never its labels; test pixels are in no training chip, whatever the gap.
     """
 
     test: Literal["none", "west", "east", "north", "south", "blocks"] = "blocks"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cryonet.bundle import MANIFEST, WEIGHTS, load_bundle, save_bundle
+from cryonet.card import model_card
 from cryonet.config import ModelConfig, SplitConfig, TrainConfig
 from cryonet.errors import BundleError
 from cryonet.train import train
@@ -53,6 +54,15 @@ def test_the_card_and_the_item_say_what_it_is(folder):
     assert "`red`, `nir`" in card
     item = json.loads((folder / "item.json").read_text())
     assert item["properties"]["mlm:input"][0]["bands"] == ["red", "nir"]
+
+
+def test_the_card_names_classes_that_validation_did_not_show(bundle):
+    training = bundle.manifest.training
+    for value, said in ((None, True), (0.0, False)):
+        figures = {"iou_other": 0.5, "iou_clean_ice": 0.5, "iou_debris": value}
+        told = training.model_copy(update={"metrics": {"validation": figures}})
+        card = model_card(bundle.manifest.model_copy(update={"training": told}))
+        assert ("by the sight of debris:" in card) is said
 
 
 def _edit(folder, change):

@@ -38,6 +38,33 @@ def test_a_half_takes_half_of_the_gap_from_either_side():
     assert not (codes[:, 410:] == TEST).any()
 
 
+def test_validation_blocks_have_their_own_size():
+    config = SplitConfig(
+        block=64, gap=8, validation_block=16, validation_gap=0, validation_share=0.3
+    )
+    codes = split_map((256, 256), config, generator=np.random.default_rng(3))
+    coarse = split_map(
+        (256, 256),
+        config.model_copy(update={"validation_block": None}),
+        generator=np.random.default_rng(3),
+    )
+    np.testing.assert_array_equal(codes == TEST, coarse == TEST)
+    shares = (codes == VALIDATION).reshape(16, 16, 16, 16).mean(axis=(1, 3))
+    free = (codes != TEST) & (codes != GAP)
+    whole = free.reshape(16, 16, 16, 16).all(axis=(1, 3))
+    # A block is validation wholly or not at all, but for its part in the gap.
+    assert set(np.unique(shares[whole])) == {0, 1}
+    assert (shares[whole] == 1).sum() > 10
+    assert (shares > 0).sum() == round(0.3 * _usable(codes, 16))
+
+
+def _usable(codes, side):
+    """Blocks of which more than half is neither test nor gap round it."""
+    free = ((codes == TRAIN) | (codes == VALIDATION)).astype(float)
+    count = codes.shape[0] // side
+    return int((free.reshape(count, side, count, side).mean(axis=(1, 3)) > 0.5).sum())
+
+
 def test_same_seed_same_split():
     config = SplitConfig(block=16, gap=4)
     one, two, other = (

@@ -72,6 +72,16 @@ def test_a_worse_epoch_does_not_replace_a_better_one():
     assert best.state["weight"].item() == 2
 
 
+def test_of_equal_epochs_the_later_is_kept_but_a_start_stays():
+    module = torch.nn.Linear(1, 1)
+    best, started = _Best(), _Best()
+    for epoch, score in enumerate((0.2, 1.0, 1.0, 0.9), start=1):
+        _keep(best, epoch, {"macro_iou": score}, module)
+    for epoch in range(3):
+        _keep(started, epoch, {"macro_iou": 1.0}, module)
+    assert (best.epoch, started.epoch) == (3, 0)
+
+
 def test_validation_counts_validation_pixels_only(trained, blobs):
     bundle, _ = trained
     config = _config()
