@@ -20,7 +20,7 @@ def test_the_example_states_every_default():
     for section in ("features", "split", "model", "pretrained", "augment"):
         missing |= {f"{section}.{key}" for key in full[section] if key not in stated[section]}
     # TOML has no word for None.
-    missing -= {"split.validation_gap", "cache"}
+    missing -= {"split.validation_gap", "split.validation_block", "cache"}
     assert not missing
 
 
