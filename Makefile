@@ -1,4 +1,4 @@
-# make setup | test | dashboard | format | bench | everest
+# make setup | test | slow | dashboard | format | bench | everest
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BUNDLE ?= data/demo/bundle
 PREDICTION ?= data/demo/prediction
 PORT ?= 5006
 
-.PHONY: setup browser lint test dashboard demo format bench everest clean
+.PHONY: setup browser lint test slow dashboard demo format bench everest clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ test: setup browser lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -p no:cacheprovider --force-enable-socket \
 	  -W default --nbmake --nbmake-timeout=900 notebooks
+
+# Tests that take minutes: several processes, bounded memory.
+slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 dashboard: setup
 	$(BIN)/cryonet serve --scene $(SCENE) --bundle $(BUNDLE) --prediction $(PREDICTION) --port $(PORT)
