@@ -1,10 +1,10 @@
 """What the benchmarks share: programs that take turns, their medians, and where results go.
 
 Every task is one piece of work that several programs can do, ours under the name "cryonet".
-Each round runs each of them once, and what is compared is the ratio within a round: so a
-machine that is busy for a while slows all of them. A program whose package is not installed
-is named and left out. Sides are no powers of two, as those of scenes are not: with those the
-rows of an image crowd into the same places of the processor's cache.
+Each round runs each of them once, each time another one first, and what is compared is the
+ratio within a round: so a machine that is busy for a while slows all of them. A program whose
+package is not installed is named and left out. Sides are no powers of two, as those of scenes
+are not: with those the rows of an image crowd into the same places of the processor's cache.
 
 Fresh memory can take the system longer to hand out than a layer takes to compute. Where
 that matters a benchmark runs twice, in processes of their own: with "fresh memory", as the
@@ -92,8 +92,12 @@ def _race(
 ) -> None:
     present = {name: (job, size) for name, (job, size) in programs.items() if job is not None}
     speeds: dict[str, list[float]] = {name: [] for name in present}
+    names = list(present)
     for turn in range(rounds + 1):
-        for name, (job, pixels) in present.items():
+        # Whoever is always last would gain by a machine that grows faster, or lose.
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            job, pixels = present[name]
             begin = time.perf_counter()
             made = job()
             spent = time.perf_counter() - begin
