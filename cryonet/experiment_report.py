@@ -154,9 +154,13 @@ def _score_table(models: dict[str, list[Result]]) -> Iterator[str]:
         cells = []
         for code in range(len(names)):
             parts = [over(rows, _score_of(key, code)) for key in ("iou", "precision", "recall")]
-            cells.append(f"{parts[0]} / {parts[1].mean:.3f} / {parts[2].mean:.3f}")
+            cells.append(f"{parts[0]} / " + " / ".join(_mean(part) for part in parts[1:]))
         bare = over(rows, lambda m: macro_iou(m, background=False))
         yield row([model, *cells, over(rows, macro_iou), bare])
+
+
+def _mean(figure: Spread) -> str:
+    return f"{figure.mean:.3f}" if figure.runs else "–"
 
 
 def _score_of(key: str, code: int) -> Figure:

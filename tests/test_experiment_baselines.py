@@ -118,6 +118,7 @@ def test_the_report_shows_thresholds_with_every_stack(done: tuple[Any, ...], fol
     for part in parts:
         rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| threshold")]
         assert len(rows) == 3 + 1  # scores, calibration, costs, paired with the forest
+        assert " / – / " in "".join(rows[0])  # nothing mapped as debris: no precision
         costs = rows[2]
         assert costs[1:3] == ["n/a", "n/a"] and costs[-1] == "n/a |"
         assert 0 <= float(costs[3]) < 60 and float(costs[4]) > 0
