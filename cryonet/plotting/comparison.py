@@ -43,7 +43,12 @@ def plot_comparison(
             for left, mean, reach, name in zip(x, means, spreads, classes, strict=True):
                 light = density * _darkness(line_colour(class_named(name))) > 0.45
                 colour = "white" if light else "black"
-                ax.text(left, 0.02, model, rotation=90, ha="center", fontsize=6.5, color=colour)
+                # A name that its bar is too low for stands above the figure, in black.
+                low = not mean > 0.05
+                name_of = {"rotation": 90, "ha": "center", "fontsize": 6.5}
+                ax.text(
+                    left, 0.07 if low else 0.02, model, color="black" if low else colour, **name_of
+                )
                 if np.isfinite(mean):
                     ax.text(left, mean + reach + 0.015, f"{mean:.2f}", ha="center", fontsize=6)
         ax.set_xticks(range(len(classes)), [class_named(c).title for c in classes])
