@@ -230,4 +230,4 @@ def _leak(results: Sequence[Result]) -> Iterator[str]:
             )
             for fold in ("tiles", "blocks")
         ]
-        yield row([model, stack, *cells])
+        yield row([model, "its own" if stack == OWN_STACK else stack, *cells])
