@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cryonet.metrics import class_scores, macro_iou
+from cryonet.metrics import class_scores
 
 #: A figure of a confusion matrix.
 Figure = Callable[[NDArray[np.int64]], float]
@@ -54,41 +54,6 @@ def class_iou(code: int) -> Figure:
     return lambda matrix: float(class_scores(matrix)["iou"][code])
 
 
-def paired_difference(
-    first: Sequence[NDArray[np.int64]],
-    second: Sequence[NDArray[np.int64]],
-    figure: Figure = macro_iou,
-    *,
-    samples: int = 2000,
-    seed: int = 0,
-) -> Difference:
-    """Return how far `first` lies above `second` in a figure, on the same test blocks.
-
-    Blocks, not pixels, are drawn with replacement (a percentile bootstrap): pixels of a block
-    are alike, and count together or not at all. Both models see the same draws. The spread
-    over seeds is in the interval only as far as several seeds' blocks are given.
-
-    Parameters
-    ----------
-    first, second
-        For each run, confusion matrices ``(block, class, class)``, runs and blocks in the
-        same order for both.
-
-    References
-    ----------
-    Efron & Tibshirani (1993), An Introduction to the Bootstrap.
-    """
-    one, other = np.concatenate(list(first)), np.concatenate(list(second))
-    generator = np.random.default_rng(seed)
-    draws = []
-    for _ in range(samples):
-        picked = generator.integers(len(one), size=len(one))
-        draws.append(figure(one[picked].sum(axis=0)) - figure(other[picked].sum(axis=0)))
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    whole = figure(one.sum(axis=0)) - figure(other.sum(axis=0))
-    return Difference(float(whole), float(low), float(high))
-
-
 def mean_iou_differences(
     first: Sequence[NDArray[np.int64]],
     second: Sequence[NDArray[np.int64]],
@@ -99,7 +64,8 @@ def mean_iou_differences(
 ) -> list[Difference]:
     """Return how far `first` lies above `second` in IoU, as the mean over runs.
 
-    Places are drawn with replacement (a percentile bootstrap): a block that several runs were
+    Places, not pixels, are drawn with replacement (a percentile bootstrap), the same for both:
+    pixels of a block are alike, and count together or not at all. A block that several runs were
     tested on is drawn for all of them or for none, so runs do not pass for more ground than
     there is. The runs themselves are not drawn: the interval says how far the difference
     hangs on the ground, for these seeds. A run without the class takes no part in its mean.

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from cryonet.bundle import Bundle
-from cryonet.calibrate import classwise_ece, labelled, temper, top_label
+from cryonet.calibrate import labelled
 from cryonet.chips import TEST, split_map
 from cryonet.classes import NODATA
 from cryonet.config import TrainConfig
+from cryonet.evaluate import score_probabilities
 from cryonet.experiment_config import ExperimentConfig, Fold
 from cryonet.experiment_runs import Runs, block_result, digest_of, opened
 from cryonet.importance import Ablation, ablations, common_layers, complete_only
@@ -207,12 +208,14 @@ def _calibration(
     """Return the calibration errors of the test pixels of all scenes, as given and at T = 1."""
     shares = np.concatenate([pair[0] for pair in known], axis=1)
     codes = np.concatenate([pair[1] for pair in known])
-    plain = temper(shares, 1 / temperature)
+    rows = score_probabilities(shares, codes, temperature=temperature)
+    errors = [(row.table.ece, row.classwise_ece) for row in rows] or [(math.nan, math.nan)]
+    (plain, _), (ece, classwise) = errors[0], errors[-1]
     return {
         "temperature": round(temperature, 4),
-        "ece": round(top_label(shares, codes).ece, 5),
-        "classwise_ece": round(classwise_ece(shares, codes), 5),
-        "ece_uncalibrated": round(top_label(plain, codes).ece, 5),
+        "ece": round(ece, 5),
+        "classwise_ece": round(classwise, 5),
+        "ece_uncalibrated": round(plain, 5),
     }
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cryonet.atomic import whole_file
-from cryonet.comparison import Difference, Figure, Spread, class_iou, paired_difference, spread
+from cryonet.comparison import Figure, Spread, class_iou, spread
 from cryonet.experiment_config import OWN_STACK, ExperimentConfig
-from cryonet.experiment_tables import Result, head, over, row, scores_of
+from cryonet.experiment_tables import Result, differences, head, over, row, scores_of
 from cryonet.importance_report import importance, importance_lines
 from cryonet.metrics import class_scores, macro_iou
 from cryonet.transfer_report import write_transfer_report
@@ -193,22 +193,13 @@ def _paired(config: ExperimentConfig, models: dict[str, list[Result]]) -> Iterat
     names = models[first][0]["classes"]
     yield ""
     yield (
-        f"{first} above the others in IoU, with the interval of 95 % over "
-        f"{config.samples} draws of test blocks:"
+        f"{first} above the others in IoU, mean over seeds, with the interval of 95 % over "
+        f"{config.samples} draws of test blocks; the seeds are not drawn:"
     )
     yield from head(["model", *names, "macro"])
     for other in others:
-        figures = [*(class_iou(code) for code in range(len(names))), macro_iou]
-        cells: list[Difference] = [
-            paired_difference(
-                [np.array(r["blocks"]) for r in models[first]],
-                [np.array(r["blocks"]) for r in models[other]],
-                figure,
-                samples=config.samples,
-            )
-            for figure in figures
-        ]
-        yield row([other, *cells])
+        above = differences(models[first], models[other], samples=config.samples)
+        yield row([other, *above.values()])
 
 
 def _leak(results: Sequence[Result]) -> Iterator[str]:

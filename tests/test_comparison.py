@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from cryonet.comparison import block_confusions, class_iou, paired_difference, spread
-from cryonet.metrics import confusion
+from cryonet.comparison import Difference, block_confusions, class_iou, mean_iou_differences, spread
+from cryonet.metrics import confusion, macro_iou
 
 
 def test_spread_is_over_what_is_defined() -> None:
@@ -36,7 +37,7 @@ def test_block_matrices_add_up_and_lie_where_their_pixels_do() -> None:
     np.testing.assert_array_equal(made, expected)
 
 
-def matrices(rng: np.random.Generator, right: float, blocks: int = 60) -> np.ndarray:
+def blocks_of(rng: np.random.Generator, right: float, blocks: int = 60) -> np.ndarray:
     """Blocks of 100 pixels a class, of which a share near `right` is right."""
     made = np.zeros((blocks, 2, 2), np.int64)
     hits = rng.binomial(100, np.clip(rng.normal(right, 0.05, (blocks, 2)), 0, 1))
@@ -45,9 +46,15 @@ def matrices(rng: np.random.Generator, right: float, blocks: int = 60) -> np.nda
     return made
 
 
+def macro(first: np.ndarray, second: np.ndarray, samples: int = 300) -> Difference:
+    """Difference in macro IoU of one run of each."""
+    places = [range(len(first))]
+    return mean_iou_differences([first], [second], places=places, samples=samples)[-1]
+
+
 def test_a_model_does_not_differ_from_itself() -> None:
-    blocks = matrices(np.random.default_rng(0), 0.8)
-    same = paired_difference([blocks], [blocks], samples=200)
+    blocks = blocks_of(np.random.default_rng(0), 0.8)
+    same = macro(blocks, blocks)
     assert (same.mean, same.low, same.high) == (0, 0, 0)
 
 
@@ -56,18 +63,62 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     held = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        made = paired_difference([matrices(rng, 0.8)], [matrices(rng, 0.8)], samples=300)
+        made = macro(blocks_of(rng, 0.8), blocks_of(rng, 0.8))
         held += made.low <= 0 <= made.high
     assert 50 <= held <= 60
     rng = np.random.default_rng(1)
-    better = paired_difference([matrices(rng, 0.9)], [matrices(rng, 0.8)], samples=300)
+    better = macro(blocks_of(rng, 0.9), blocks_of(rng, 0.8))
     assert 0 < better.low < better.mean < better.high
 
 
-def test_a_figure_of_one_class_and_the_same_draws_for_the_same_seed() -> None:
+def test_the_interval_is_that_of_scipys_bootstrap() -> None:
     rng = np.random.default_rng(2)
-    first, second = matrices(rng, 0.9), matrices(rng, 0.7)
-    made = [paired_difference([first], [second], class_iou(1), samples=100) for _ in range(2)]
-    assert made[0] == made[1]
-    total = first.sum(axis=0), second.sum(axis=0)
-    assert made[0].mean == pytest.approx(class_iou(1)(total[0]) - class_iou(1)(total[1]))
+    first, second = blocks_of(rng, 0.9), blocks_of(rng, 0.8)
+
+    def figure(picked: np.ndarray) -> float:
+        return macro_iou(first[picked].sum(axis=0)) - macro_iou(second[picked].sum(axis=0))
+
+    wanted = scipy.stats.bootstrap(
+        (np.arange(60),), figure, vectorized=False, n_resamples=2000, method="percentile", rng=rng
+    ).confidence_interval
+    found = macro(first, second, samples=2000)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=2e-3)
+    assert macro(first, second, samples=2000) == found  # the same draws for the same seed
+
+
+def test_the_mean_difference_is_over_runs_and_draws_ground_once() -> None:
+    rng = np.random.default_rng(0)
+    first = [blocks_of(rng, 0.9), blocks_of(rng, 0.8)]
+    second = [blocks_of(rng, 0.7), blocks_of(rng, 0.75)]
+    same = [list(range(60))] * 2
+    found = mean_iou_differences(first, second, places=same)
+    pairs = list(zip(first, second, strict=True))
+    for code, row in enumerate(found[:2]):
+        singles = [class_iou(code)(a.sum(0)) - class_iou(code)(b.sum(0)) for a, b in pairs]
+        assert row.mean == pytest.approx(np.mean(singles), abs=1e-9)
+        assert row.low < row.mean < row.high
+    singles = [macro_iou(a.sum(axis=0)) - macro_iou(b.sum(axis=0)) for a, b in pairs]
+    assert found[2].mean == pytest.approx(np.mean(singles), abs=1e-9)
+
+    def repeated(runs: int, places: list[list[int]]) -> Difference:
+        return mean_iou_differences(first[:1] * runs, second[:1] * runs, places=places)[2]
+
+    # The same run twice tells no more of the ground than once; other ground does.
+    one, twice = repeated(1, same[:1]), repeated(2, same)
+    assert (twice.mean, twice.low, twice.high) == pytest.approx((one.mean, one.low, one.high))
+    apart = repeated(2, [list(range(60)), list(range(60, 120))])
+    assert (apart.high - apart.low) < 0.85 * (twice.high - twice.low)
+
+
+def test_a_class_that_a_run_lacks_is_not_in_its_mean() -> None:
+    rng = np.random.default_rng(1)
+    first, second = blocks_of(rng, 0.9), blocks_of(rng, 0.7)
+    bare, none = first.copy(), second.copy()
+    for matrices in (bare, none):
+        matrices[:, 1, :], matrices[:, :, 1] = 0, 0
+    places = [[("a", n) for n in range(60)], [("b", n) for n in range(60)]]
+    found = mean_iou_differences([first, bare], [second, none], places=places, samples=100)
+    alone = mean_iou_differences([first], [second], places=places[:1], samples=100)
+    assert found[1].mean == pytest.approx(alone[1].mean)
+    nothing = mean_iou_differences([bare], [none], places=places[:1], samples=100)[1]
+    assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()

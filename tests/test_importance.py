@@ -12,7 +12,6 @@ import xarray as xr
 from PIL import Image
 from pydantic import ValidationError
 
-from cryonet.comparison import Difference, class_iou, mean_iou_differences, paired_difference
 from cryonet.errors import ConfigError
 from cryonet.experiment import run_experiment
 from cryonet.experiment_config import ExperimentConfig, load_experiment
@@ -22,7 +21,7 @@ from cryonet.importance import GROUPS, ImportanceConfig, ablations, complete_onl
 from cryonet.layers import LAYERS, select_layers
 from cryonet.layers.fits import FIT_NAMES
 from cryonet.layers.spec import Family
-from cryonet.metrics import class_scores, macro_iou
+from cryonet.metrics import class_scores
 from cryonet.scene import VARIABLES
 from cryonet.scene_writer import write_scene
 
@@ -108,57 +107,6 @@ def test_what_cannot_be_left_out_is_refused(blobs: xr.Dataset) -> None:
     ):
         with pytest.raises(ValidationError):
             ImportanceConfig.model_validate(wrong)
-
-
-def blocks_of(rng: np.random.Generator, right: float, blocks: int = 40) -> np.ndarray:
-    """Blocks of 100 pixels a class, of which a share near `right` is right."""
-    made = np.zeros((blocks, 2, 2), np.int64)
-    hits = rng.binomial(100, np.clip(rng.normal(right, 0.05, (blocks, 2)), 0, 1))
-    made[:, 0, 0], made[:, 1, 1] = hits[:, 0], hits[:, 1]
-    made[:, 0, 1], made[:, 1, 0] = 100 - hits[:, 0], 100 - hits[:, 1]
-    return made
-
-
-def test_the_mean_difference_is_over_runs_and_draws_ground_once() -> None:
-    rng = np.random.default_rng(0)
-    first = [blocks_of(rng, 0.9), blocks_of(rng, 0.8)]
-    second = [blocks_of(rng, 0.7), blocks_of(rng, 0.75)]
-    same = [list(range(40))] * 2
-    found = mean_iou_differences(first, second, places=same)
-    pairs = list(zip(first, second, strict=True))
-    for code, row in enumerate(found[:2]):
-        singles = [class_iou(code)(a.sum(0)) - class_iou(code)(b.sum(0)) for a, b in pairs]
-        assert row.mean == pytest.approx(np.mean(singles), abs=1e-9)
-        assert row.low < row.mean < row.high
-    singles = [macro_iou(a.sum(axis=0)) - macro_iou(b.sum(axis=0)) for a, b in pairs]
-    assert found[2].mean == pytest.approx(np.mean(singles), abs=1e-9)
-
-    def macro(runs: int, places: list[list[int]]) -> Difference:
-        return mean_iou_differences(first[:1] * runs, second[:1] * runs, places=places)[2]
-
-    # The same run twice tells no more of the ground than once; other ground does.
-    one, twice = macro(1, same[:1]), macro(2, same)
-    assert (twice.mean, twice.low, twice.high) == pytest.approx((one.mean, one.low, one.high))
-    apart = macro(2, [list(range(40)), list(range(40, 80))])
-    assert (apart.high - apart.low) < 0.85 * (twice.high - twice.low)
-    # Of one run it is the plain paired difference, up to the draws.
-    plain = paired_difference(first[:1], second[:1], samples=1000)
-    wanted = (plain.mean, plain.low, plain.high)
-    assert (one.mean, one.low, one.high) == pytest.approx(wanted, abs=0.006)
-
-
-def test_a_class_that_a_run_lacks_is_not_in_its_mean() -> None:
-    rng = np.random.default_rng(1)
-    first, second = blocks_of(rng, 0.9), blocks_of(rng, 0.7)
-    bare, none = first.copy(), second.copy()
-    for matrices in (bare, none):
-        matrices[:, 1, :], matrices[:, :, 1] = 0, 0
-    places = [[("a", n) for n in range(40)], [("b", n) for n in range(40)]]
-    found = mean_iou_differences([first, bare], [second, none], places=places, samples=100)
-    alone = mean_iou_differences([first], [second], places=places[:1], samples=100)
-    assert found[1].mean == pytest.approx(alone[1].mean)
-    nothing = mean_iou_differences([bare], [none], places=places[:1], samples=100)[1]
-    assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()
 
 
 @pytest.fixture(scope="module")
