@@ -106,7 +106,7 @@ def predict_scene(
     """Return classes, probabilities and confidence for a scene, or a window of it.
 
     Families that the model was trained to do without may be missing from the scene or from
-    some of its pixels; see `cryonet.inputs.SceneInputs`.
+    some of its pixels; see `cryonet.scene_inputs.SceneInputs`.
 
     Parameters
     ----------

@@ -17,7 +17,13 @@ from cryonet.classes import CLASSES, NODATA
 from cryonet.config import TrainConfig
 from cryonet.errors import ConfigError, SceneError
 from cryonet.grid import geobox_of
-from cryonet.inputs import (
+from cryonet.layers import Fits, fit_layers, select_layers
+from cryonet.layers.fits import FIT_NAMES, fits_of
+from cryonet.layers.spec import LayerSpec
+from cryonet.manifest import SceneRecord
+from cryonet.normalise import LayerStatistics
+from cryonet.scene_record import scene_record
+from cryonet.training_layers import (
     INDEX,
     Inputs,
     Layers,
@@ -29,12 +35,6 @@ from cryonet.inputs import (
     read_inputs,
     store_inputs,
 )
-from cryonet.layers import Fits, fit_layers, select_layers
-from cryonet.layers.fits import FIT_NAMES, fits_of
-from cryonet.layers.spec import LayerSpec
-from cryonet.manifest import SceneRecord
-from cryonet.normalise import LayerStatistics
-from cryonet.scene_record import scene_record
 from cryonet.warm_start import started
 
 
