@@ -50,6 +50,7 @@ class StandIn:
         self.go = threading.Semaphore(0)
         self.windows: list[Window] = []
         self.fail: Exception | None = None
+        self.missing: list[str] = []
 
     def __call__(self, scene: xr.Dataset, window: Window, progress: Progress) -> xr.Dataset:
         self.windows.append(window)
@@ -64,7 +65,8 @@ class StandIn:
         trust = np.full(codes.shape, 0.5, np.float32)
         geobox = geobox_of(scene)[window.slices]
         return xr.Dataset(
-            {"classes": wrap_xr(codes, geobox, nodata=255), "confidence": wrap_xr(trust, geobox)}
+            {"classes": wrap_xr(codes, geobox, nodata=255), "confidence": wrap_xr(trust, geobox)},
+            attrs={"missing_families": self.missing},
         )
 
 

@@ -123,6 +123,13 @@ class TestPage:
         poll(page, lambda: not page.active)
         assert stand_in.windows == [project.whole]
 
+    def test_what_the_scene_lacked_is_said(self, page, stand_in):
+        stand_in.missing = ["coherence", "phase"]
+        page.run()
+        poll(page, lambda: not page.active)
+        assert page.status == "The scene lacks coherence, phase: the training mean stands in."
+        assert page.shown.note == page.status
+
     def test_cancel_leaves_the_map_and_no_file(self, page, project, stand_in):
         before = len(project.store)
         stand_in.hold = True
