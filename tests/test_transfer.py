@@ -26,6 +26,7 @@ from cryonet.metrics import macro_iou
 from cryonet.scene_writer import write_scene
 from cryonet.transfer import draw_blocks, labelled_splits, target_tests
 from cryonet.transfer_config import AS_IS, TransferConfig, variants
+from cryonet.warm_start import with_statistics_of
 
 TOML = """
 title = "Small transfer"
@@ -201,6 +202,40 @@ def test_labels_of_the_test_take_no_part(
         assert one["blocks"] != two["blocks"]
 
 
+def test_statistics_of_the_target_leave_its_test_out(
+    done: tuple[ExperimentConfig, list],
+    blobs: xr.Dataset,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, _ = done
+    assert config.transfer is not None
+    found = []
+
+    def kept(*given: Any, **options: Any) -> Any:
+        found.append(with_statistics_of(*given, **options))
+        return found[-1]
+
+    monkeypatch.setattr(transfer, "with_statistics_of", kept)
+    for name, code in (("as it is", None), ("test", TEST), ("gap", GAP)):
+        scene = elsewhere(blobs)
+        (codes,) = target_tests([scene], config.transfer)
+        scene["red"].values[codes == (255 if code is None else code)] += 1
+        place = tmp_path / name
+        write_scene(scene, place / "target")
+        shutil.copytree(folder / "results/bundles", place / "bundles")
+        (place / "runs").mkdir()
+        source = "branch-few-seed0-source.json"
+        shutil.copy(folder / "results/runs" / source, place / "runs" / source)
+        other = config.transfer.model_copy(
+            update={"target": (place / "target",), "blocks": (0,), "target_only": False}
+        )
+        run_experiment(config.model_copy(update={"out": place, "transfer": other}))
+    plain, test, gap = (bundle.manifest.layers for bundle in found)
+    assert test == plain != gap
+
+
 def test_what_is_finished_is_not_run_again(
     done: tuple[ExperimentConfig, list], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +246,12 @@ def test_what_is_finished_is_not_run_again(
     other = config.transfer.model_copy(update={"split_seed": 1})
     with pytest.raises(ConfigError, match="made with other settings"):
         run_experiment(config.model_copy(update={"transfer": other}))
+    manifest = config.out / "bundles/branch-few-seed0-source/manifest.json"
+    kept = manifest.read_text()
+    manifest.write_text(kept.replace(results[0]["source_weights_sha256"], "0" * 64))
+    with pytest.raises(ConfigError, match="the bundle of a result is missing or another"):
+        run_experiment(config)
+    manifest.write_text(kept)
     many = config.transfer.model_copy(update={"blocks": (0, 30)})
     with pytest.raises(ConfigError, match="too few blocks to label"):
         run_experiment(config.model_copy(update={"transfer": many}))
