@@ -207,8 +207,10 @@ def predict(
     overwrite: Overwrite = False,
 ) -> None:
     """Predict a scene: classes, probabilities and confidence as COGs, with a passport."""
+    from cryonet.predict_workflow import run_prediction
+
     with ConsoleProgress("predict") as progress:
-        path = workflows.run_prediction(
+        path = run_prediction(
             bundle,
             scene,
             out,

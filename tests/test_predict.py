@@ -16,8 +16,9 @@ from cryonet.errors import BundleError, ConfigError, GridError
 from cryonet.grid import Window
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest, TrainingRecord
+from cryonet.model_pass import pick_device
 from cryonet.normalise import LayerStatistics
-from cryonet.predict import pick_device, predict_scene
+from cryonet.predict import predict_scene
 from cryonet.prediction import open_prediction, read_passport, write_prediction
 from cryonet.scene import scene_from_arrays
 
