@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def map_strips(
 
 def model_strips(
     passes: Sequence[ModelPass], *, first: int = 0, ahead: int = 0, progress: Progress = SILENT
-) -> Iterator[tuple[Strip, ...]]:
+) -> Generator[tuple[Strip, ...]]:
     """Yield strips of every model side by side; see `cryonet.model_pass.ModelPass.strips`."""
     counts = [0] * len(passes)
     shares: list[Progress] = [_Share(progress, counts, number) for number in range(len(passes))]

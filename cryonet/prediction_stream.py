@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ class _Stream:
         if store.rows == self.height:
             return
         found = model_strips(self.passes, first=store.rows, ahead=ahead, progress=progress)
-        with ThreadPoolExecutor(1, "write") as pool:
+        with closing(found), ThreadPoolExecutor(1, "write") as pool:
             pending: Future[None] | None = None
             started = time.perf_counter()
             for parts in found:
