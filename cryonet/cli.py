@@ -27,7 +27,7 @@ from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
 from cryonet.prediction import read_passport
 from cryonet.rank import is_first_process
-from cryonet.scene_inputs import filling_remarks
+from cryonet.remarks import prediction_remarks
 
 app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
 layers_app = group("List and compute feature layers.")
@@ -224,7 +224,7 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    for remark in filling_remarks(read_passport(path)["prediction"]):
+    for remark in prediction_remarks(read_passport(path)["prediction"]):
         typer.echo(remark)
     typer.echo(f"wrote {path}")
 

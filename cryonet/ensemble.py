@@ -17,7 +17,7 @@ from cryonet.model_pass import ModelPass
 from cryonet.progress import SILENT, Progress
 
 #: What a prediction's attributes say of each member; the rest is the same for all.
-_OF_MEMBER = ("model", "weights_sha256", "temperature", "missing_families")
+_OF_MEMBER = ("model", "weights_sha256", "temperature", "missing_families", "batch_held")
 
 
 def predict_ensemble(

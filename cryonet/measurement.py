@@ -32,7 +32,7 @@ from cryonet.measured import (
     ScoredSplit,
 )
 from cryonet.metrics import class_scores, confusion, macro_iou
-from cryonet.model_pass import check_fits, pick_device, runner
+from cryonet.model_pass import Runner, check_fits, pick_device
 from cryonet.passport import split_codes
 from cryonet.plotting.failures import FailurePicture
 from cryonet.progress import SILENT, Progress
@@ -158,7 +158,6 @@ def probabilities_where(
     manifest = bundle.manifest
     inputs = SceneInputs(manifest, scene, hide=hide)
     chosen = pick_device(device)
-    module = bundle.module.to(chosen).eval()
 
     def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         here = wanted[window.slices].astype(np.uint8)
@@ -169,7 +168,7 @@ def probabilities_where(
 
     probabilities, _ = stitch(
         read,
-        runner(module, chosen, pairs=direction_pairs(manifest.layers)),
+        Runner(bundle.module, chosen, pairs=direction_pairs(manifest.layers)),
         (wanted.shape[0], wanted.shape[1]),
         outputs=len(manifest.classes),
         tile=manifest.tile,

@@ -14,13 +14,13 @@ from torch import nn
 
 from cryonet.augment import DIHEDRALS, direction_pairs, turn
 from cryonet.bundle import Bundle
-from cryonet.errors import ConfigError, GridError
+from cryonet.errors import ConfigError, CryonetError, GridError
 from cryonet.grid import Window, geobox_of
 from cryonet.layers.windows import ReadPixels
 from cryonet.manifest import Manifest
 from cryonet.progress import SILENT, Progress
 from cryonet.scene_inputs import SceneInputs
-from cryonet.stitch import Run, Strip, overlap_pixels, strips
+from cryonet.stitch import Strip, overlap_pixels, strips
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -39,33 +39,81 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device("cuda" if present and name != "cpu" else "cpu")
 
 
-def runner(
-    module: nn.Module,
-    device: torch.device,
-    *,
-    flips: bool = False,
-    pairs: Sequence[tuple[int, int]] = (),
-) -> Run:
-    """Return a function from inputs ``(batch, layer, y, x)`` to class probabilities.
+class Runner:
+    """From inputs ``(batch, layer, y, x)`` to class probabilities, in pieces if memory runs out.
 
-    With `flips` the probabilities are the mean over the eight flips and rotations, with
-    the layers that are directions (channel numbers in `pairs`) turned as well.
+    Parameters
+    ----------
+    flips
+        The probabilities are the mean over the eight flips and rotations, with the layers
+        that are directions (channel numbers in `pairs`) turned as well.
+
+    Attributes
+    ----------
+    largest
+        How many windows at once memory was found to hold; None while it holds all.
     """
-    chosen = DIHEDRALS if flips else DIHEDRALS[:1]
 
-    def run(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        image = torch.from_numpy(inputs).to(device)
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        *,
+        flips: bool = False,
+        pairs: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._module, self._device, self._pairs = module.to(device).eval(), device, pairs
+        self._dihedrals = DIHEDRALS if flips else DIHEDRALS[:1]
+        self.largest: int | None = None
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities of a batch.
+
+        Raises
+        ------
+        CryonetError
+            If memory does not hold a single window.
+        """
+        parts: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(inputs):
+            size = min(len(inputs) - done, self.largest or len(inputs))
+            try:
+                parts.append(self._run(inputs[done : done + size]))
+                done += size
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(size, inputs.shape[1:])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _halve(self, size: int, shape: tuple[int, ...]) -> None:
+        if size == 1:
+            raise CryonetError(
+                "a window does not fit into the memory of the device",
+                f"{shape[0]} layers of {shape[1]} × {shape[2]} pixels on {self._device}",
+                "Take a device with more memory, or a model with a smaller window.",
+            )
+        self.largest = size // 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        image = torch.from_numpy(inputs).to(self._device)
         with torch.inference_mode():
-            total = torch.zeros((), device=device)
-            for dihedral in chosen:
-                turned = turn(image, dihedral, pairs)
+            total = torch.zeros((), device=self._device)
+            for dihedral in self._dihedrals:
+                turned = turn(image, dihedral, self._pairs)
                 turned = turned.contiguous(memory_format=torch.channels_last)
-                share = module(turned).float().softmax(dim=1)
+                share = self._module(turned).float().softmax(dim=1)
                 total = total + turn(share, dihedral.inverse)
-            mean: NDArray[np.float32] = (total / len(chosen)).cpu().numpy()
+            mean: NDArray[np.float32] = (total / len(self._dihedrals)).cpu().numpy()
         return mean
 
-    return run
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # On the CPU torch has no error of its own for it.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def check_fits(manifest: Manifest, geobox: GeoBox) -> None:
@@ -108,8 +156,6 @@ class ModelPass:
         Its grid.
     temperature
         To which probabilities are to be brought; 1 for none.
-    attrs
-        What a prediction says of how it was made.
 
     Raises
     ------
@@ -147,14 +193,10 @@ class ModelPass:
         self.temperature = manifest.temperature if calibrated else 1.0
         margin = overlap_pixels(manifest.tile, share)
         self._outer = _context(self.target, shape, manifest.tile, margin)
-        self._run = runner(
-            bundle.module.to(chosen).eval(),
-            chosen,
-            flips=flips,
-            pairs=direction_pairs(manifest.layers),
-        )
+        pairs = direction_pairs(manifest.layers)
+        self._run = Runner(bundle.module, chosen, flips=flips, pairs=pairs)
         self._sweep: dict[str, Any] = {"overlap": share, "blend": blend, "batch": batch}
-        self.attrs: dict[str, Any] = {
+        self._attrs: dict[str, Any] = {
             "device": str(chosen),
             "tile": manifest.tile,
             "overlap": share,
@@ -168,7 +210,13 @@ class ModelPass:
             "synthetic": int(bool(scene.attrs.get("synthetic")) or manifest.synthetic),
         }
         if manifest.optional_families:
-            self.attrs["missing_families"] = list(self.inputs.missing)
+            self._attrs["missing_families"] = list(self.inputs.missing)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What a prediction says of how it was made."""
+        largest = self._run.largest
+        return self._attrs | ({"batch_held": largest} if largest else {})
 
     def strips(
         self, *, first: int = 0, ahead: int = 0, progress: Progress = SILENT

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import xarray as xr
@@ -132,25 +131,3 @@ def missing_families(manifest: Manifest, scene: xr.Dataset) -> tuple[Family, ...
                 "family_dropout in [augment] a model learns to do without terrain or InSAR.",
             )
     return tuple(family for family in manifest.families if family in gone)
-
-
-def filling_remarks(attrs: Mapping[Any, Any]) -> list[str]:
-    """Return what a prediction's attributes say was filled, a sentence each; empty if nothing.
-
-    Parameters
-    ----------
-    attrs
-        With ``missing_families`` and ``filled_pixels`` as `cryonet.predict.predict_scene` sets
-        them, or with such attributes for each of its ``members``.
-    """
-    said = []
-    for member in attrs.get("members", [attrs]):
-        missing = list(member.get("missing_families", ()))
-        if missing:
-            said.append(f"The scene lacks {', '.join(missing)}: the training mean stands in.")
-        for group, pixels in member.get("filled_pixels", {}).items():
-            if pixels and group.split(", ")[0] not in missing:
-                said.append(
-                    f"{group}: missing at {pixels:,} pixels, where the training mean stands in."
-                )
-    return list(dict.fromkeys(said))

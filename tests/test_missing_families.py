@@ -24,7 +24,8 @@ from cryonet.manifest import Manifest
 from cryonet.normalise import LayerStatistics
 from cryonet.predict import predict_scene
 from cryonet.prediction import read_passport
-from cryonet.scene_inputs import SceneInputs, filling_remarks
+from cryonet.remarks import prediction_remarks
+from cryonet.scene_inputs import SceneInputs
 from cryonet.scene_writer import write_scene
 from cryonet.stitch import VALID
 from cryonet.train import train
@@ -269,8 +270,8 @@ def test_manifests_from_before_have_none_and_wrong_ones_are_refused():
 def test_what_was_filled_is_said_once():
     attrs = {"missing_families": ["coherence", "phase"],
              "filled_pixels": {"coherence, phase": 9, "terrain": 1200}}  # fmt: skip
-    lines = filling_remarks(attrs)
-    assert lines == filling_remarks({"members": [attrs, attrs]})
+    lines = prediction_remarks(attrs)
+    assert lines == prediction_remarks({"members": [attrs, attrs]})
     assert len(lines) == 2
     assert "coherence, phase" in lines[0] and "1,200" in lines[1]
-    assert filling_remarks({}) == []
+    assert prediction_remarks({}) == []
