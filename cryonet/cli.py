@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
+from cryonet.cli_products import outlines
 from cryonet.cli_scene import scene_app
 from cryonet.command import Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
@@ -33,6 +34,7 @@ app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
 layers_app = group("List and compute feature layers.")
 app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
+app.command()(outlines)
 
 
 def _version(wanted: bool) -> None:
