@@ -169,10 +169,9 @@ def test_smoothed_parts_still_meet_without_gap_or_overlap(seed):
     for number, shape in zip(made.glaciers["number"], made.glaciers.geometry, strict=True):
         own = made.parts[made.parts["number"] == number]
         assert shape.symmetric_difference(shapely.union_all(own.geometry)).area < 1e-6
-    # No outline moves far.
-    assert shapely.hausdorff_distance(
-        shapely.union_all(plain.glaciers.geometry), shapely.union_all(made.glaciers.geometry)
-    ) < 3 * abs(GRID.resolution.x)
+    # Little changes hands.
+    before, after = (shapely.union_all(frame.glaciers.geometry) for frame in (plain, made))
+    assert before.symmetric_difference(after).area < 0.05 * before.area
 
 
 def test_small_ones_are_left_out_by_their_unrounded_area(ground):
