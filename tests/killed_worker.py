@@ -1,15 +1,18 @@
-"""Predicts in child processes that are killed at a chosen point, then again undisturbed.
+"""Predicts in child processes that are killed, then again undisturbed.
 
-Run as ``python killed_worker.py BUNDLE SCENE FOLDER``. For each point a line of JSON: its name,
-how the first child ended, what stood at the output then, and how the second child ended.
+Run as ``python killed_worker.py BUNDLE SCENE FOLDER [TIMES]``. For each point of `POINTS`, or as
+many times at random moments, a line of JSON: its name, how the first child ended, whether
+anything stood at the output then, and how the second child ended.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import Any
 
 import cryonet.prediction_stream
 import cryonet.row_store
-from cryonet.model_pass import ModelPass
+from cryonet.model_pass import Runner
 from cryonet.predict_workflow import run_prediction
 
 
@@ -37,13 +40,7 @@ def killed_at(call: int, what: Callable[..., Any]) -> Callable[..., Any]:
 
 def tile(number: int) -> None:
     """At a batch of windows."""
-    plain = ModelPass.__init__
-
-    def made(self: ModelPass, *given: Any, **options: Any) -> None:
-        plain(self, *given, **options)
-        self._run = killed_at(number, self._run)
-
-    ModelPass.__init__ = made  # type: ignore[method-assign]
+    Runner.__call__ = killed_at(number, Runner.__call__)  # type: ignore[method-assign]
 
 
 def rows() -> None:
@@ -95,27 +92,54 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def child(bundle: str, scene: str, out: Path, spoil: Callable[[], None] | None) -> int:
-    """Predict in a process of its own; return how it ended."""
+def child(
+    bundle: str,
+    scene: str,
+    out: Path,
+    spoil: Callable[[], None] | None,
+    *,
+    after: float | None = None,
+) -> int:
+    """Predict in a process of its own, killed `after` some seconds; return how it ended."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             if spoil:
                 spoil()
-            run_prediction(
-                bundle, scene, out, device="cpu", batch=2, overwrite=out.name != "tidying"
-            )
+            # A run that was killed after its last rename is finished: no overwriting.
+            overwrite = spoil is not None or out.name == "between the renames"
+            run_prediction(bundle, scene, out, device="cpu", batch=2, overwrite=overwrite)
             code = 0
         except BaseException as error:
             print(repr(error), file=sys.stderr)
         finally:
             os._exit(code)
+    if after is not None:
+        time.sleep(after)
+        os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1]
+
+
+def at_random(bundle: str, scene: str, folder: Path, times: int) -> None:
+    """Kill at random moments of the time that the undisturbed run takes."""
+    started = time.monotonic()
+    child(bundle, scene, folder / "undisturbed", None)
+    whole = time.monotonic() - started
+    chance = random.Random(0)
+    for number, share in enumerate(chance.random() for _ in range(times)):
+        out = folder / f"{number}"
+        first = child(bundle, scene, out, None, after=share * whole)
+        there = out.exists()
+        second = child(bundle, scene, out, None)
+        print(json.dumps([f"{number}", first, there, second]), flush=True)
 
 
 def main() -> None:
     bundle, scene, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    if len(sys.argv) > 4:
+        at_random(bundle, scene, folder, int(sys.argv[4]))
+        return
     child(bundle, scene, folder / "undisturbed", None)
     for name, spoil in POINTS.items():
         out = folder / name

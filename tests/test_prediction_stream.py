@@ -31,6 +31,8 @@ from cryonet.prediction import open_prediction, read_passport, write_prediction
 from cryonet.prediction_stream import stream_prediction
 from cryonet.progress import Cancelled
 from cryonet.scene_writer import write_scene
+from cryonet.synthetic import STORAGE
+from cryonet.synthetic import make_scene as make_synthetic
 
 PASSPORT = {"format": "test", "scene": {"id": "s"}, "bundle": {"title": "m"},
             "settings": {"batch": 4, "calibrated": True}, "versions": {}}  # fmt: skip
@@ -247,6 +249,31 @@ def test_a_file_where_the_folder_should_be(tmp_path):
         stream([make_bundle()], make_scene(), tmp_path / "file" / "map")
 
 
+def killed(bundle: Path, scene: Path, out: Path, *times: str) -> list[list]:  # noqa: F811
+    """What `killed_worker` tells of its runs."""
+    out.mkdir()
+    worker = Path(__file__).with_name("killed_worker.py")
+    run = subprocess.run(
+        [sys.executable, worker, bundle, scene, out, *times],
+        check=False, capture_output=True, text=True, timeout=3000,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_of_a_real_run_it_comes_out_the_same(tmp_path):
+    """T10: 20 times, with the demo bundle on a synthetic scene."""
+    demo = Path(__file__).parents[1] / "data" / "demo" / "bundle"
+    write_scene(make_synthetic(640, seed=3), tmp_path / "scene", storage=STORAGE)
+    runs = killed(demo, tmp_path / "scene", tmp_path / "out", "20")
+    assert len(runs) == 20 and sum(first != 0 for _, first, _, _ in runs) >= 18
+    for name, _, there, second in runs:
+        assert second == 0 or there, name
+        alike(tmp_path / "out" / "undisturbed", tmp_path / "out" / name)
+
+
 def test_killed_anywhere_it_comes_out_the_same(bundle, tmp_path):  # noqa: F811
     """T10: kill -9 during a tile, the rows, the overviews, the renames and the tidying."""
     torch.manual_seed(0)
@@ -254,19 +281,12 @@ def test_killed_anywhere_it_comes_out_the_same(bundle, tmp_path):  # noqa: F811
     scene = full_scene(200, 130)
     write_scene(scene, tmp_path / "scene")
     out = tmp_path / "out"
-    out.mkdir()
-    worker = Path(__file__).with_name("killed_worker.py")
-    run = subprocess.run(
-        [sys.executable, worker, tmp_path / "bundle", tmp_path / "scene", out],
-        check=False, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    points = [json.loads(line) for line in run.stdout.splitlines()]
-    assert len(points) == 7, run.stderr
+    points = killed(tmp_path / "bundle", tmp_path / "scene", out)
+    assert len(points) == 7
     for name, first, there, second in points:
-        assert first == signal.SIGKILL, (name, run.stderr)
+        assert first == signal.SIGKILL, name
         assert there == (name == "tidying"), name
-        assert second == 0, (name, run.stderr)
+        assert second == 0, name
         alike(out / "undisturbed", out / name)
     assert sorted(p.name for p in out.iterdir()) == sorted(["undisturbed", *(p[0] for p in points)])
 
