@@ -53,7 +53,7 @@ def whole_folder(target: Path, *, error: type[CryonetError] = CryonetError) -> I
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         yield work
         work.chmod(0o755)
-        _put(work, target)
+        put_folder(work, target, aside=_free_name(target))
     except OSError as refused:
         raise error(
             "the output cannot be written", str(target), f"The system says: {refused}."
@@ -63,18 +63,27 @@ def whole_folder(target: Path, *, error: type[CryonetError] = CryonetError) -> I
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _put(work: Path, target: Path) -> None:
+def _free_name(target: Path) -> Path:
+    """Return a hidden name beside `target` that nothing has."""
+    name = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    name.rmdir()
+    return name
+
+
+def put_folder(work: Path, target: Path, *, aside: Path) -> None:
+    """Rename `work` to `target`; a folder that stands there is `aside` meanwhile, then goes.
+
+    All three lie on one file system. At no moment is there half of either: killed in between,
+    the old folder is whole at `aside`.
+    """
     if not target.exists():
         work.replace(target)
         return
-    # The old folder steps aside first: at no moment is there half of either.
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.replace(aside / target.name)
+    target.replace(aside)
     try:
         work.replace(target)
     except OSError:
-        (aside / target.name).replace(target)
-        aside.rmdir()
+        aside.replace(target)
         raise
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
+from cryonet.cli_products import outlines
 from cryonet.cli_scene import scene_app
 from cryonet.command import Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
@@ -27,12 +28,13 @@ from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
 from cryonet.prediction import read_passport
 from cryonet.rank import is_first_process
-from cryonet.scene_inputs import filling_remarks
+from cryonet.remarks import prediction_remarks
 
 app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
 layers_app = group("List and compute feature layers.")
 app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
+app.command()(outlines)
 
 
 def _version(wanted: bool) -> None:
@@ -207,8 +209,10 @@ def predict(
     overwrite: Overwrite = False,
 ) -> None:
     """Predict a scene: classes, probabilities and confidence as COGs, with a passport."""
+    from cryonet.predict_workflow import run_prediction
+
     with ConsoleProgress("predict") as progress:
-        path = workflows.run_prediction(
+        path = run_prediction(
             bundle,
             scene,
             out,
@@ -222,7 +226,7 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    for remark in filling_remarks(read_passport(path)["prediction"]):
+    for remark in prediction_remarks(read_passport(path)["prediction"]):
         typer.echo(remark)
     typer.echo(f"wrote {path}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 
+from cryonet.band import Band
 from cryonet.errors import SceneError
+from cryonet.raw_vrt import vrt_of_rows
 
 #: First bytes of a file, by the driver that reads it. The driver is chosen from them and
 #: named to GDAL, so that a VRT or a text file that calls itself .tif is never opened: it
@@ -45,16 +46,6 @@ MAX_BLOCK_BYTES = 64 * 2**20
 
 # What a full disk becomes depends on which write it meets.
 _WRITE_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """One band to write: its name, unit and how stored numbers become values."""
-
-    name: str
-    unit: str = "1"
-    scale: float = 1.0
-    offset: float = 0.0
 
 
 def driver_of(path: str | Path, *, drivers: Sequence[str] = DRIVERS) -> str:
@@ -191,18 +182,71 @@ def write_cog(
             with rasterio.open(plain, "w", **profile) as dataset:
                 dataset.write(data)
                 _describe(dataset, bands, colours, tags or {})
-            options = {"compress": "DEFLATE", "overview_resampling": resampling}
+            options = {"overview_resampling": resampling}
             if np.issubdtype(data.dtype, np.floating):
                 options["predictor"] = "3"
-            with rasterio.Env(GDAL_PAM_ENABLED="NO"):
-                rasterio.shutil.copy(plain, cog, driver="COG", blocksize=512, **options)
-            _check_written(cog, plain)
+            _copy(plain, cog, "GTiff", options)
             cog.replace(target)
     except _WRITE_ERRORS as error:
         raise SceneError(
             "the file cannot be written", str(target), f"The system says: {_first(error)}."
         ) from error
     return target
+
+
+def cog_of_rows(
+    rows: Path,
+    path: str | Path,
+    geobox: GeoBox,
+    bands: Sequence[Band],
+    *,
+    nodata: float,
+    colours: Mapping[int, tuple[int, int, int]] | None = None,
+    tags: Mapping[str, str] | None = None,
+    resampling: str = "nearest",
+) -> Path:
+    """Write a raw file of bytes as a COG; return its path. Memory does not grow with it.
+
+    Parameters
+    ----------
+    rows
+        Rows one after another, in each row band after band (`cryonet.row_store.RowStore`).
+    path
+        Where the COG is to be: written in place, with whatever scratch files GDAL needs.
+    geobox, bands, nodata, colours, tags, resampling
+        As for `write_cog`.
+
+    Raises
+    ------
+    SceneError
+        If the file cannot be written whole.
+    """
+    target = Path(path).absolute()
+    described = rows.with_suffix(".vrt")
+    try:
+        described.write_text(
+            vrt_of_rows(rows.name, geobox, bands, nodata, colours or {}, tags or {}),
+            encoding="utf-8",
+        )
+        target.unlink(missing_ok=True)
+        _copy(described, target, "VRT", {"overview_resampling": resampling})
+    except _WRITE_ERRORS as error:
+        raise SceneError(
+            "the file cannot be written", str(target), f"The system says: {_first(error)}."
+        ) from error
+    return target
+
+
+def _copy(source: Path, target: Path, driver: str, options: Mapping[str, str]) -> None:
+    """Copy a raster as a COG, and see that all of it got there."""
+    with (
+        rasterio.Env(GDAL_PAM_ENABLED="NO"),
+        rasterio.open(source, driver=driver) as opened,
+    ):
+        rasterio.shutil.copy(
+            opened, target, driver="COG", blocksize=512, compress="DEFLATE", **options
+        )
+    _check_written(target, source, driver)
 
 
 def _first(error: BaseException) -> str:
@@ -265,9 +309,9 @@ def _describe(
         dataset.write_colormap(1, {k: (*v, 255) for k, v in colours.items()})
 
 
-def _check_written(cog: Path, plain: Path) -> None:
+def _check_written(cog: Path, plain: Path, driver: str) -> None:
     # A full disk can show only as a short file, with no error from the library.
-    with rasterio.open(cog, driver="GTiff") as copy, rasterio.open(plain, driver="GTiff") as source:
+    with rasterio.open(cog, driver="GTiff") as copy, rasterio.open(plain, driver=driver) as source:
         for index in source.indexes:
             if copy.checksum(index) != source.checksum(index):
                 raise OSError(f"band {index} did not reach the disk whole")

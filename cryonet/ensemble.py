@@ -6,20 +6,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
-from odc.geo.xr import wrap_xr
 
 from cryonet.bundle import Bundle
 from cryonet.errors import BundleError
-from cryonet.grid import Window, geobox_of
+from cryonet.grid import Window
 from cryonet.manifest import Manifest
-from cryonet.predict import as_prediction, predict_scene
+from cryonet.map_strips import collect, map_strips
+from cryonet.model_pass import ModelPass
 from cryonet.progress import SILENT, Progress
 
 #: What a prediction's attributes say of each member; the rest is the same for all.
-_OF_MEMBER = ("model", "weights_sha256", "temperature", "missing_families", "filled_pixels")
+_OF_MEMBER = ("model", "weights_sha256", "temperature", "missing_families", "batch_held")
 
 
 def predict_ensemble(
@@ -69,11 +67,8 @@ def predict_ensemble(
     """
     started = time.perf_counter()
     check_members([bundle.manifest for bundle in bundles], overlap=overlap)
-    total: NDArray[np.float64] | None = None
-    entropies: NDArray[np.float64] | None = None
-    members: list[dict[str, Any]] = []
-    for done, bundle in enumerate(bundles):
-        made = predict_scene(
+    passes = [
+        ModelPass(
             bundle,
             scene,
             device=device,
@@ -83,31 +78,38 @@ def predict_ensemble(
             flips=flips,
             calibrated=calibrated,
             window=window,
-            progress=_Share(progress, done, len(bundles)),
         )
-        shares = made["probabilities"].values.astype(np.float64)
-        total = shares if total is None else total + shares
-        entropy = entropy_of(shares)
-        entropies = entropy if entropies is None else entropies + entropy
-        members.append({key: made.attrs[key] for key in _OF_MEMBER if key in made.attrs})
-    assert total is not None and entropies is not None
-    mean = total / len(bundles)
-    result = as_prediction(mean.astype(np.float32), geobox_of(made), bundles[0].manifest.classes)
-    result["disagreement"] = wrap_xr(
-        disagreement_of(mean, entropies / len(bundles)), geobox_of(made)
-    )
-    shared = {key: value for key, value in made.attrs.items() if key not in _OF_MEMBER}
-    result.attrs = {
-        **shared,
-        "model": "ensemble of " + ", ".join(bundle.manifest.title for bundle in bundles),
-        "temperature": 1.0,
-        "seconds": round(time.perf_counter() - started, 2),
-        "synthetic": int(
-            bool(scene.attrs.get("synthetic")) or any(b.manifest.synthetic for b in bundles)
-        ),
-        "members": members,
+        for bundle in bundles
+    ]
+    found = map_strips(passes, disagree=True, progress=progress)
+    result = collect(found, passes[0].geobox, bundles[0].manifest.classes)
+    filled = result.attrs.pop("filled")
+    result.attrs = ensemble_attrs(passes, filled) | {
+        "seconds": round(time.perf_counter() - started, 2)
     }
     return result
+
+
+def ensemble_attrs(passes: Sequence[ModelPass], filled: Sequence[dict[str, int]]) -> dict[str, Any]:
+    """Return what the prediction of an ensemble says of how it was made.
+
+    Parameters
+    ----------
+    filled
+        For each member, at how many pixels each group of families was filled.
+    """
+    members = []
+    for one, counts in zip(passes, filled, strict=True):
+        told = {key: one.attrs[key] for key in _OF_MEMBER if key in one.attrs}
+        members.append(told | ({"filled_pixels": counts} if "missing_families" in told else {}))
+    shared = {key: value for key, value in passes[0].attrs.items() if key not in _OF_MEMBER}
+    return {
+        **shared,
+        "model": "ensemble of " + ", ".join(one.manifest.title for one in passes),
+        "temperature": 1.0,
+        "synthetic": int(any(one.attrs["synthetic"] for one in passes)),
+        "members": members,
+    }
 
 
 def check_members(manifests: Sequence[Manifest], *, overlap: float | None = None) -> None:
@@ -133,52 +135,3 @@ def check_members(manifests: Sequence[Manifest], *, overlap: float | None = None
                 if key == "overlap"
                 else f"Members of an ensemble have the same {name}.",
             )
-
-
-def entropy_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the entropy of probabilities ``(class, y, x)`` over the classes, in nats.
-
-    NaN where one is NaN; a probability of 0 adds nothing.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where(probabilities == 0, 0.0, probabilities * np.log(probabilities))
-    found: NDArray[np.float64] = -parts.sum(axis=0)
-    return found
-
-
-def disagreement_of(
-    mean: NDArray[np.float64], mean_entropy: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Return how far members disagree at each pixel, 0 to 1: their mutual information.
-
-    It is the entropy of the mean less the mean of the entropies, divided by ln n of n classes as
-    the confidence is: the information that a pixel's class carries about which member was asked.
-    It is 0 where all say the same, however unsure they are, and at most ln m / ln n of m members.
-
-    Parameters
-    ----------
-    mean
-        Mean of the members' probabilities, ``(class, y, x)``.
-    mean_entropy
-        Mean of their entropies ``(y, x)``, nats.
-
-    References
-    ----------
-    Houlsby et al. (2011), Bayesian active learning for classification and preference learning;
-    Depeweg et al. (2018), Decomposition of uncertainty in Bayesian deep learning, ICML.
-    """
-    # Never below zero but for rounding.
-    gap = np.maximum(entropy_of(mean) - mean_entropy, 0.0)
-    share: NDArray[np.float32] = (gap / np.log(len(mean))).astype(np.float32)
-    return share
-
-
-class _Share:
-    """Progress of one member among several."""
-
-    def __init__(self, progress: Progress, before: int, members: int) -> None:
-        self._progress, self._before, self._members = progress, before, members
-
-    def step(self, done: int, total: int, message: str = "") -> None:
-        said = f"model {self._before + 1} of {self._members}, {message}"
-        self._progress.step(self._before * total + done, self._members * total, said)

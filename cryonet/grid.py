@@ -54,7 +54,17 @@ class Window:
 
 
 def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of tiles that cover `length`, the last one flush with the end."""
+    """Return the first pixels of tiles that cover `length`, the last one flush with the end.
+
+    Raises
+    ------
+    GridError
+        If `tile` is below 1, or `overlap` is not in 0 … tile − 1.
+    """
+    if tile < 1:
+        raise GridError("the tile size is too small", tile, "A tile has at least 1 pixel.")
+    if not 0 <= overlap < tile:
+        raise GridError("the overlap does not fit the tile", overlap, f"Give 0 to {tile - 1}.")
     if length <= tile:
         return [0]
     step = tile - overlap
@@ -71,17 +81,14 @@ def tile_windows(shape: tuple[int, int], tile: int, *, overlap: int = 0) -> Iter
     Raises
     ------
     GridError
-        If `tile` is below 1, or `overlap` is not in 0 … tile − 1.
+        As `starts`.
     """
-    if tile < 1:
-        raise GridError("the tile size is too small", tile, "A tile has at least 1 pixel.")
-    if not 0 <= overlap < tile:
-        raise GridError("the overlap does not fit the tile", overlap, f"Give 0 to {tile - 1}.")
     height, width = shape
+    rows, cols = starts(height, tile, overlap), starts(width, tile, overlap)
     if height < 1 or width < 1:
         return
-    for row in starts(height, tile, overlap):
-        for col in starts(width, tile, overlap):
+    for row in rows:
+        for col in cols:
             yield Window(row, col, min(tile, height), min(tile, width))
 
 

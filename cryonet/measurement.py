@@ -21,6 +21,7 @@ from cryonet.failures import failure_picture, find_failures, share_wrong
 from cryonet.grid import Window, geobox_of, scene_box
 from cryonet.layers.spec import Family
 from cryonet.manifest import Manifest
+from cryonet.map_strips import as_prediction
 from cryonet.measured import (
     ClassFigures,
     Failure,
@@ -31,9 +32,9 @@ from cryonet.measured import (
     ScoredSplit,
 )
 from cryonet.metrics import class_scores, confusion, macro_iou
+from cryonet.model_pass import Runner, check_fits, pick_device
 from cryonet.passport import split_codes
 from cryonet.plotting.failures import FailurePicture
-from cryonet.predict import as_prediction, check_fits, pick_device, runner
 from cryonet.progress import SILENT, Progress
 from cryonet.scene_inputs import SceneInputs
 from cryonet.scene_record import scene_record
@@ -157,18 +158,17 @@ def probabilities_where(
     manifest = bundle.manifest
     inputs = SceneInputs(manifest, scene, hide=hide)
     chosen = pick_device(device)
-    module = bundle.module.to(chosen).eval()
 
-    def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        here = wanted[window.slices]
+    def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        here = wanted[window.slices].astype(np.uint8)
         if not here.any():
             return np.zeros((len(manifest.layers), *here.shape), np.float32), here
-        values, valid = inputs[window]
-        return values, valid & here
+        values, flags = inputs[window]
+        return values, flags & here
 
     probabilities, _ = stitch(
         read,
-        runner(module, chosen, pairs=direction_pairs(manifest.layers)),
+        Runner(bundle.module, chosen, pairs=direction_pairs(manifest.layers)),
         (wanted.shape[0], wanted.shape[1]),
         outputs=len(manifest.classes),
         tile=manifest.tile,

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pystac
 import rioxarray
 import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.xr import wrap_xr
-from pystac.utils import datetime_to_str
 
 from cryonet.atomic import check_replaceable, whole_folder
-from cryonet.classes import CLASSES, NODATA
-from cryonet.cog import Band, open_raster, origin_tags, write_cog
+from cryonet.classes import NODATA
+from cryonet.cog import open_raster, write_cog
 from cryonet.errors import SceneError
-from cryonet.grid import footprint, geobox_of
-from cryonet.stac import (
-    class_fields,
-    declared,
-    derived_from,
-    grid_fields,
-    moment,
-    resolution,
-    software,
-)
+from cryonet.grid import geobox_of
+from cryonet.prediction_record import ITEM, PASSPORT, STEP, PredictionRecord, to_bytes
 
-PASSPORT, ITEM = "passport.json", "prediction.json"
-
-#: Probabilities and confidence are stored in steps of 1/250 as bytes, 255 for missing.
-_STEP = 1 / 250
+__all__ = ["ITEM", "PASSPORT", "open_prediction", "read_passport", "write_prediction"]
 
 
 def write_prediction(
@@ -68,112 +54,18 @@ def write_prediction(
         If the folder exists and is not a prediction, or may not be replaced.
     """
     target = check_replaceable(out, marker=PASSPORT, overwrite=overwrite, error=SceneError)
+    record = PredictionRecord(
+        geobox_of(prediction),
+        tuple(str(name) for name in prediction["class"].values),
+        tuple(name for name in ("confidence", "disagreement") if name in prediction),
+        {str(key): value for key, value in prediction.attrs.items()},
+    )
     with whole_folder(target, error=SceneError) as work:
-        _write_rasters(prediction, work)
-        text = json.dumps({**passport, "prediction": prediction.attrs}, indent=2, default=str)
-        (work / PASSPORT).write_text(text + "\n", encoding="utf-8")
-        links = derived_from(sources or {}, target)
-        item = _item(prediction, target.name, links).to_dict(include_self_link=False)
-        item["stac_extensions"] = declared(item)
-        (work / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
+        for name, stored in record.rasters().items():
+            values = to_bytes(name, prediction[name].values)
+            write_cog(work / f"{name}.tif", values, record.geobox, **stored)
+        record.write_texts(work, target, passport=passport, sources=sources or {})
     return target
-
-
-def _write_rasters(prediction: xr.Dataset, folder: Path) -> None:
-    geobox = geobox_of(prediction)
-    names = [str(name) for name in prediction["class"].values]
-    origin = origin_tags(prediction.attrs)
-    shown = CLASSES[: len(names)]
-    write_cog(
-        folder / "classes.tif",
-        prediction["classes"].values[None],
-        geobox,
-        [Band("classes", "class code")],
-        nodata=NODATA,
-        colours={c.code: c.rgb for c in shown},
-        tags={f"CLASS_{c.code}": c.name for c in shown} | origin,
-    )
-    for name, bands in (("probabilities", names), *((n, [n]) for n in _shares(prediction))):
-        values = prediction[name].values.reshape(len(bands), *geobox.shape)
-        write_cog(
-            folder / f"{name}.tif",
-            _to_bytes(values),
-            geobox,
-            [Band(b, "1", _STEP) for b in bands],
-            nodata=NODATA,
-            tags=origin,
-            resampling="average",
-        )
-
-
-def _shares(prediction: xr.Dataset) -> list[str]:
-    """Return the variables of one band that are shares of one."""
-    return [name for name in ("confidence", "disagreement") if name in prediction]
-
-
-def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    known = np.isfinite(values)
-    steps = np.rint(np.where(known, values, 0).clip(0, 1) / _STEP)
-    return np.where(known, steps, NODATA).astype(np.uint8)
-
-
-def _item(prediction: xr.Dataset, name: str, links: list[pystac.Link]) -> pystac.Item:
-    geobox, attrs = geobox_of(prediction), prediction.attrs
-    outline, bbox = footprint(geobox)
-    stated, now = attrs.get("datetime"), datetime.now(UTC)
-    item = pystac.Item(
-        id=name,
-        geometry=outline,
-        bbox=bbox,
-        datetime=moment(stated, what="the scene's time", error=SceneError) if stated else now,
-        properties={
-            **grid_fields(geobox),
-            "created": datetime_to_str(now, timespec="seconds"),
-            "processing:level": "L4",
-            "processing:lineage": _lineage(attrs),
-            "processing:software": software(),
-            "synthetic": bool(attrs.get("synthetic")),
-        },
-    )
-    if not stated:
-        item.properties["cryonet:datetime"] = "unknown; the time of writing stands in"
-    item.add_links(links)
-    for asset, bands in _bands(prediction).items():
-        item.add_asset(
-            asset,
-            pystac.Asset(
-                f"./{asset}.tif",
-                media_type=pystac.MediaType.COG,
-                roles=["data"],
-                extra_fields={"bands": bands},
-            ),
-        )
-    item.assets["classes"].extra_fields |= class_fields(prediction.sizes["class"])
-    item.add_asset(
-        "passport",
-        pystac.Asset(f"./{PASSPORT}", media_type=pystac.MediaType.JSON, roles=["metadata"]),
-    )
-    return item
-
-
-def _bands(prediction: xr.Dataset) -> dict[str, list[dict[str, Any]]]:
-    stored = {
-        "data_type": "uint8",
-        "nodata": NODATA,
-        "raster:spatial_resolution": resolution(geobox_of(prediction)),
-    }
-    share = {**stored, "unit": "1", "raster:scale": _STEP, "raster:offset": 0.0}
-    return {
-        "classes": [{"name": "classes", **stored}],
-        "probabilities": [{"name": str(n), **share} for n in prediction["class"].values],
-        **{name: [{"name": name, **share}] for name in _shares(prediction)},
-    }
-
-
-def _lineage(attrs: Mapping[str, Any]) -> str:
-    model, scene = attrs.get("model"), attrs.get("scene")
-    of = (f" by the model {model}" if model else "") + (f" from the scene {scene}" if scene else "")
-    return f"Classes predicted{of}: {PASSPORT} holds inputs, hashes and settings."
 
 
 def read_passport(path: str | Path) -> dict[str, Any]:
@@ -224,4 +116,4 @@ def open_prediction(path: str | Path) -> xr.Dataset:
 
 
 def _from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.where(values == NODATA, np.nan, values * np.float32(_STEP)).astype(np.float32)
+    return np.where(values == NODATA, np.nan, values * np.float32(STEP)).astype(np.float32)

@@ -262,7 +262,7 @@ def open_scene(path: str | Path, *, chunks: int | None = None) -> xr.Dataset:
     about: dict[str, dict[str, Any]] = {}
     grid: GeoBox | None = None
     for asset in data_assets(item).values():
-        file = _inside(folder, asset.href)
+        file = asset_file(folder, asset.href)
         found = _open_asset(file, asset, chunks)
         here = geobox_of(found)
         grid = grid or here
@@ -270,7 +270,7 @@ def open_scene(path: str | Path, *, chunks: int | None = None) -> xr.Dataset:
         for index, band in enumerate(asset.bands):
             if band.name in arrays:
                 raise SceneError("a variable comes twice", band.name, "A scene has each once.")
-            arrays[band.name] = _decode(found[index].data, band)
+            arrays[band.name] = decode(found[index].data, band)
             about[band.name] = band.about
         found.close()
     assert grid is not None
@@ -304,7 +304,8 @@ def _open_asset(file: Path, asset: StoredAsset, chunks: int | None) -> xr.DataAr
         raise SceneError("the raster is damaged", str(file), f"GDAL says: {error}.") from error
 
 
-def _inside(folder: Path, href: str) -> Path:
+def asset_file(folder: Path, href: str) -> Path:
+    """Return the path of an asset of the scene in `folder`; outside it there is none."""
     try:
         file = (folder / href).resolve()
         file.is_file()
@@ -315,7 +316,8 @@ def _inside(folder: Path, href: str) -> Path:
     return file
 
 
-def _decode(raw: Any, band: StoredBand) -> Any:
+def decode(raw: Any, band: StoredBand) -> Any:
+    """Return the values of a stored band: float32, NaN where missing; class codes as bytes."""
     if band.name == "labels":
         return raw.astype(np.uint8)
     values = raw.astype("float32")

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from cryonet.errors import BundleError
-from cryonet.grid import Window, geobox_of
+from cryonet.grid import Window
 from cryonet.layers import LAYERS, LayerWindows
 from cryonet.layers.spec import Family
 from cryonet.layers.table import sun_of
+from cryonet.layers.windows import ReadPixels
 from cryonet.manifest import Manifest
 from cryonet.normalise import normalise
+from cryonet.stitch import VALID
 
 
 class SceneInputs:
-    """Normalised windows of a scene in the order of a model's layers.
+    """Normalised windows of a scene in the order of a model's layers; see `cryonet.stitch.Read`.
 
     What a group of the manifest's optional families lacks is filled, for the group as a whole,
     since training left whole groups out: in all the scene if it cannot give one of its layers,
@@ -36,6 +37,8 @@ class SceneInputs:
     hide
         Families that are filled although the scene has them, to see what they are worth. Where
         pixels are valid does not change.
+    read
+        As for `cryonet.layers.LayerWindows`.
 
     Attributes
     ----------
@@ -49,7 +52,12 @@ class SceneInputs:
     """
 
     def __init__(
-        self, manifest: Manifest, scene: xr.Dataset, *, hide: Collection[Family] = ()
+        self,
+        manifest: Manifest,
+        scene: xr.Dataset,
+        *,
+        hide: Collection[Family] = (),
+        read: ReadPixels | None = None,
     ) -> None:
         self.missing = missing_families(manifest, scene)
         families = [layer.family for layer in manifest.layers]
@@ -65,37 +73,38 @@ class SceneInputs:
             scene,
             [layer.name for layer in manifest.layers if layer.family not in self.missing],
             fits=manifest.fits,
-            tallest=manifest.tile,
+            read=read,
         )
-        shape = geobox_of(scene).shape
-        self._filled = {group: np.zeros(tuple(shape), bool) for group in self._groups}
 
-    def __getitem__(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the inputs of a window, ``(layer, y, x)``, and where it is valid, ``(y, x)``."""
+    def __getitem__(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return the inputs of a window, ``(layer, y, x)``, and the flags of its pixels ``(y, x)``.
+
+        `cryonet.stitch.VALID` is set where a pixel is valid; the next bits, one for each group
+        of optional families, where that group was filled: see `filled`.
+        """
         raw = self._windows[window]
         if not self._held.all():
             whole = np.full((len(self._held), *raw.shape[1:]), np.nan, np.float32)
             whole[self._held] = raw
             raw = whole
         inputs, valid = normalise(raw, self._statistics)
+        flags = valid.astype(np.uint8)
         if self._groups:
             known = np.isfinite(raw)
-            valid = known[self._needed].all(axis=0)
-            for group, members in self._groups.items():
+            flags = known[self._needed].all(axis=0).astype(np.uint8)
+            for number, members in enumerate(self._groups.values()):
                 lacking = ~known[members].all(axis=0)
-                self._filled[group][window.slices] = lacking
+                flags |= lacking.astype(np.uint8) << np.uint8(number + 1)
                 inputs[members] = np.where(lacking, np.float32(0), inputs[members])
         inputs[self._hidden] = 0
-        return inputs, valid
+        return inputs, flags
 
-    def filled(self, window: Window, known: NDArray[np.bool_]) -> dict[str, int]:
-        """Return the filled pixels among those `known` of a window, by group.
-
-        Windows that were not asked for count nothing.
-        """
+    def filled(self, flags: NDArray[np.uint8]) -> dict[str, int]:
+        """Return how many valid pixels of a window were filled, by group, from its flags."""
+        valid = (flags & VALID).astype(bool)
         return {
-            ", ".join(group): int((where[window.slices] & known).sum())
-            for group, where in self._filled.items()
+            ", ".join(group): int(((flags >> (number + 1)) & valid).sum())
+            for number, group in enumerate(self._groups)
         }
 
 
@@ -122,25 +131,3 @@ def missing_families(manifest: Manifest, scene: xr.Dataset) -> tuple[Family, ...
                 "family_dropout in [augment] a model learns to do without terrain or InSAR.",
             )
     return tuple(family for family in manifest.families if family in gone)
-
-
-def filling_remarks(attrs: Mapping[Any, Any]) -> list[str]:
-    """Return what a prediction's attributes say was filled, a sentence each; empty if nothing.
-
-    Parameters
-    ----------
-    attrs
-        With ``missing_families`` and ``filled_pixels`` as `cryonet.predict.predict_scene` sets
-        them, or with such attributes for each of its ``members``.
-    """
-    said = []
-    for member in attrs.get("members", [attrs]):
-        missing = list(member.get("missing_families", ()))
-        if missing:
-            said.append(f"The scene lacks {', '.join(missing)}: the training mean stands in.")
-        for group, pixels in member.get("filled_pixels", {}).items():
-            if pixels and group.split(", ")[0] not in missing:
-                said.append(
-                    f"{group}: missing at {pixels:,} pixels, where the training mean stands in."
-                )
-    return list(dict.fromkeys(said))

@@ -16,8 +16,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cryonet.atomic import check_replaceable, whole_folder
+from cryonet.band import Band
 from cryonet.classes import CLASSES, NODATA
-from cryonet.cog import Band, origin_tags, write_cog
+from cryonet.cog import origin_tags, write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import check_same_grid, footprint, geobox_of
 from cryonet.scene import ITEM_NAME, VARIABLES, check_scene, open_scene, read_item

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryonet.errors import ConfigError
-from cryonet.grid import Window, starts, tile_windows
+from cryonet.errors import ConfigError, GridError
+from cryonet.grid import Window, starts
+from cryonet.prefetch import Prefetch
 from cryonet.progress import SILENT, Progress
 
 Blend = Literal["cosine", "linear", "constant"]
 
-#: From a window to its input ``(layer, y, x)`` and where it is valid ``(y, x)``.
-Read = Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]]]
+#: The flag of a valid pixel.
+VALID = 1
+
+#: From a window to its input ``(layer, y, x)`` and where it is valid ``(y, x)``: true, or a
+#: number with the flag `VALID`; other flags are handed on.
+Read = Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_] | NDArray[np.uint8]]]
 #: From inputs ``(batch, layer, y, x)`` to outputs ``(batch, class, y, x)``.
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -70,6 +76,30 @@ def overlap_pixels(tile: int, overlap: float) -> int:
     return round(tile * overlap)
 
 
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Rows of the blended output that no later window will change.
+
+    Attributes
+    ----------
+    top
+        Its first row in the whole.
+    values
+        ``(output, y, x)``, NaN in holes.
+    flags
+        ``(y, x)``, uint8, what `Read` gave: 1 is set where pixels are valid.
+    """
+
+    top: int
+    values: NDArray[np.float32]
+    flags: NDArray[np.uint8]
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Where pixels are valid, ``(y, x)``."""
+        return (self.flags & VALID).astype(bool)
+
+
 def stitch(
     read: Read,
     run: Run,
@@ -84,8 +114,35 @@ def stitch(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the blended output ``(output, y, x)``, NaN in holes, and the valid mask.
 
+    The strips of `strips`, one under the other; the parameters are the same.
+    """
+    total = np.empty((outputs, *shape), np.float32)
+    valid = np.zeros(shape, bool)
+    options = {"outputs": outputs, "tile": tile, "overlap": overlap, "blend": blend}
+    for strip in strips(read, run, shape, **options, batch=batch, progress=progress):  # type: ignore[arg-type]
+        rows = slice(strip.top, strip.top + len(strip.flags))
+        total[:, rows], valid[rows] = strip.values, strip.valid
+    return total, valid
+
+
+def strips(
+    read: Read,
+    run: Run,
+    shape: tuple[int, int],
+    *,
+    outputs: int,
+    tile: int,
+    overlap: float,
+    blend: str = "cosine",
+    batch: int = 4,
+    first: int = 0,
+    ahead: int = 0,
+    progress: Progress = SILENT,
+) -> Iterator[Strip]:
+    """Yield the blended output from the top down, each row of windows as it is finished.
+
     Each pixel is the mean, weighted by `blend`, of the outputs of all windows over it.
-    Windows with no valid pixel are never run.
+    Windows with no valid pixel are never run. Memory holds one row of windows.
 
     Parameters
     ----------
@@ -99,43 +156,102 @@ def stitch(
         Side of a window in pixels and the share its neighbour covers too.
     batch
         Windows run at once.
+    first
+        The first row that is wanted, the top of a strip: what lies above is run only as far
+        as windows over that row reach up.
+    ahead
+        Batches that a thread reads ahead; 0 reads in turn.
 
     Raises
     ------
     Cancelled
         From `progress`, told of every batch.
     """
-    pixels = overlap_pixels(tile, overlap)
-    windows = list(tile_windows(shape, tile, overlap=pixels))
-    by_row, by_col = (blend_weights(length, tile, pixels, blend) for length in shape)
-    rows, cols = starts(shape[0], tile, pixels), starts(shape[1], tile, pixels)
-    # The strip under the current row of windows, in double precision: rounding of a sum
-    # of windows stays below that of the result.
-    strip = np.zeros((outputs, len(by_row[0]), shape[1]))
-    total = np.empty((outputs, *shape), np.float32)
-    valid = np.zeros(shape, bool)
-    done = 0
-    progress.step(0, len(windows), "predicting")
-    for number, (top, height_weights) in enumerate(zip(rows, by_row, strict=True)):
-        line = windows[number * len(cols) : (number + 1) * len(cols)]
-        for start in range(0, len(line), max(1, batch)):
-            group = range(start, min(start + max(1, batch), len(line)))
-            read_group = [(index, *read(line[index])) for index in group]
-            for index, _, known in read_group:
-                valid[line[index].slices] = known
-            full = [(index, values) for index, values, known in read_group if known.any()]
+    sweep = _Sweep.over(shape, tile, overlap_pixels(tile, overlap), blend, first)
+    batches = sweep.batches(max(1, batch))
+    # Windows above the first wanted row count as done.
+    skipped = sweep.begin * len(sweep.cols)
+    total = len(sweep.rows) * len(sweep.cols)
+    progress.step(skipped, total, "predicting")
+
+    def load(number: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+        row, cols = batches[number]
+        found = [read(sweep.window(row, col)) for col in cols]
+        return [(values, np.asarray(known).astype(np.uint8)) for values, known in found]
+
+    # Single precision would do for the result, not for a constant model's sum of one.
+    buffer = np.zeros((outputs, sweep.height, shape[1]))
+    flags = np.zeros((sweep.height, shape[1]), np.uint8)
+    done = skipped
+    with Prefetch(load, len(batches), ahead=ahead) as loaded:
+        for (row, cols), inputs in zip(batches, loaded, strict=True):
+            for col, (_, known) in zip(cols, inputs, strict=True):
+                flags[:, sweep.window(row, col).slices[1]] = known
+            full = [
+                (c, v) for c, (v, known) in zip(cols, inputs, strict=True) if (known & VALID).any()
+            ]
             if full:
                 results = run(np.stack([values for _, values in full]))
-                for (index, _), result in zip(full, results, strict=True):
-                    weight = np.outer(height_weights, by_col[index])
-                    strip[:, :, line[index].slices[1]] += result * weight
-            done += len(group)
-            progress.step(done, len(windows), "predicting")
-        # Rows above the next row of windows are finished.
-        finished = (rows[number + 1] if number + 1 < len(rows) else shape[0]) - top
-        total[:, top : top + finished] = strip[:, :finished]
-        strip = np.roll(strip, -finished, axis=1)
-        strip[:, strip.shape[1] - finished :] = 0
+                for (col, _), result in zip(full, results, strict=True):
+                    weight = np.outer(sweep.by_row[row], sweep.by_col[col])
+                    buffer[:, :, sweep.window(row, col).slices[1]] += result * weight
+            done += len(cols)
+            progress.step(done, total, "predicting")
+            if cols[-1] + 1 < len(sweep.cols):
+                continue
+            count = sweep.finished(row)
+            if sweep.rows[row] >= first:
+                yield _strip(sweep.rows[row], buffer[:, :count], flags[:count])
+            left = sweep.height - count
+            buffer[:, :left], flags[:left] = buffer[:, count:], flags[count:]
+            buffer[:, left:], flags[left:] = 0, 0
+
+
+def _strip(top: int, sums: NDArray[np.float64], flags: NDArray[np.uint8]) -> Strip:
     # Every window over a valid pixel was run, so the weights there sum to one.
-    total[:, ~valid] = np.nan
-    return total, valid
+    values = sums.astype(np.float32)
+    values[:, (flags & VALID) == 0] = np.nan
+    return Strip(top, values, flags.copy())
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """The windows over a grid, row by row, and their weights."""
+
+    rows: list[int]
+    cols: list[int]
+    by_row: list[NDArray[np.float64]]
+    by_col: list[NDArray[np.float64]]
+    length: int
+    begin: int
+
+    @classmethod
+    def over(
+        cls, shape: tuple[int, int], tile: int, overlap: int, blend: str, first: int
+    ) -> _Sweep:
+        rows, cols = starts(shape[0], tile, overlap), starts(shape[1], tile, overlap)
+        if first and first not in rows:
+            raise GridError("no strip begins at a row", first, f"Strips begin at {rows}.")
+        by_row, by_col = (blend_weights(length, tile, overlap, blend) for length in shape)
+        begin = next(n for n, row in enumerate(rows) if row + len(by_row[0]) > first)
+        return cls(rows, cols, by_row, by_col, shape[0], begin)
+
+    @property
+    def height(self) -> int:
+        return len(self.by_row[0])
+
+    def window(self, row: int, col: int) -> Window:
+        return Window(self.rows[row], self.cols[col], self.height, len(self.by_col[0]))
+
+    def batches(self, size: int) -> list[tuple[int, range]]:
+        """Return rows of windows with some of their columns, in order."""
+        return [
+            (row, range(col, min(col + size, len(self.cols))))
+            for row in range(self.begin, len(self.rows))
+            for col in range(0, len(self.cols), size)
+        ]
+
+    def finished(self, row: int) -> int:
+        """Return how many rows from the top of a row of windows no later one covers."""
+        below = self.rows[row + 1] if row + 1 < len(self.rows) else self.length
+        return below - self.rows[row]

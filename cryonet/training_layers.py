@@ -72,7 +72,7 @@ def raw_layers(
     """
     found, valid = [], []
     for number, scene in enumerate(scenes):
-        windows = LayerWindows(scene, [spec.name for spec in specs], fits=fits, blocks=1)
+        windows = LayerWindows(scene, [spec.name for spec in specs], fits=fits)
         layers = room(number, (len(specs), *windows.shape))
         known = np.empty(windows.shape, bool)
         for part in _blocks(windows.shape):

@@ -18,7 +18,7 @@ from cryonet.config import TrainConfig
 from cryonet.grid import Window
 from cryonet.manifest import Calibration
 from cryonet.metrics import class_scores, confusion, macro_iou
-from cryonet.predict import runner
+from cryonet.model_pass import Runner
 from cryonet.stitch import Run, stitch
 from cryonet.trainset import TrainScene, TrainSet
 
@@ -77,7 +77,7 @@ def _validation_maps(
     device: torch.device,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Yield each scene's probabilities, NaN off its validation pixels, and its labels."""
-    run = runner(module.to(device).eval(), device, pairs=direction_pairs(data.specs))
+    run = Runner(module, device, pairs=direction_pairs(data.specs))
     for scene in scenes:
         yield _validation_map(scene, run, config), scene.labels
 

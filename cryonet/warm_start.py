@@ -19,9 +19,9 @@ from cryonet.grid import geobox_of
 from cryonet.layers import LAYERS, build_stack, fit_layers
 from cryonet.layers.spec import LayerSpec
 from cryonet.manifest import LayerEntry, StartRecord
+from cryonet.model_pass import check_fits
 from cryonet.models.extra_outputs import first_outputs
 from cryonet.normalise import fit_statistics
-from cryonet.predict import check_fits
 from cryonet.scene_record import scene_record
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,9 @@ import xarray as xr
 
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import check_replaceable, whole_file
+from cryonet.band import Band
 from cryonet.classes import NODATA
-from cryonet.cog import Band, open_raster, origin_tags, write_cog
+from cryonet.cog import open_raster, origin_tags, write_cog
 from cryonet.errors import LayerError, SceneError
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import LAYERS, Fits, build_stack, fit_layers, select_layers
@@ -23,7 +23,7 @@ from cryonet.layers.fits import FIT_NAMES, fits_of
 from cryonet.layers.windows import BLOCK
 from cryonet.progress import SILENT, Progress
 from cryonet.rank import is_first_process
-from cryonet.scene import ITEM_NAME, open_scene, read_item
+from cryonet.scene import open_scene
 from cryonet.scene_writer import check_target, write_scene
 
 if TYPE_CHECKING:
@@ -246,67 +246,6 @@ def run_training(
     if bundle.manifest.training.interrupted:
         return path
     return add_card(path, bundle, scenes, device=config.accelerator, progress=progress)
-
-
-def run_prediction(
-    bundle: str | Path,
-    scene: str | Path,
-    out: str | Path,
-    *,
-    device: str = "auto",
-    overlap: float | None = None,
-    batch: int = 4,
-    blend: str = "cosine",
-    flips: bool = False,
-    calibrated: bool = True,
-    others: Sequence[str | Path] = (),
-    overwrite: bool = False,
-    progress: Progress = SILENT,
-) -> Path:
-    """Predict a scene with a bundle and write the prediction's folder; return it.
-
-    With `others`, folders of further bundles, it is the prediction of the ensemble of them all;
-    see `cryonet.ensemble.predict_ensemble`. The other options are those of
-    `cryonet.predict.predict_scene`.
-    """
-    from cryonet.bundle import ITEM, load_bundle
-    from cryonet.ensemble import check_members, predict_ensemble
-    from cryonet.passport import make_passport
-    from cryonet.predict import predict_scene
-    from cryonet.prediction import PASSPORT, write_prediction
-
-    target = check_replaceable(out, marker=PASSPORT, overwrite=overwrite, error=SceneError)
-    folders = [Path(bundle), *map(Path, others)]
-    models, data, item = [load_bundle(f) for f in folders], open_scene(scene), read_item(scene)
-    manifests = [model.manifest for model in models]
-    check_members(manifests, overlap=overlap)
-    predict = partial(predict_ensemble, models) if others else partial(predict_scene, models[0])
-    prediction = predict(
-        data,
-        device=device,
-        overlap=overlap,
-        batch=batch,
-        blend=blend,
-        flips=flips,
-        calibrated=calibrated,
-        progress=progress,
-    )
-    settings = {
-        "batch": batch,
-        "blend": blend,
-        "flips": flips,
-        "calibrated": calibrated,
-        "device": device,
-    }
-    passport = make_passport(manifests, scene, item, settings=settings)
-    where = Path(scene)
-    titles = [f"model {n}" for n in range(1, len(folders) + 1)] if others else ["model"]
-    origins = {"scene": where / ITEM_NAME if where.is_dir() else where} | {
-        title: folder / ITEM for title, folder in zip(titles, folders, strict=True)
-    }
-    return write_prediction(
-        prediction, target, passport=passport, sources=origins, overwrite=overwrite
-    )
 
 
 def run_evaluation(

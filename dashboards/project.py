@@ -16,8 +16,8 @@ from odc.geo.geobox import GeoBox
 from cryonet.errors import ConfigError
 from cryonet.grid import Window, geobox_of
 from cryonet.progress import SILENT, Progress
+from cryonet.remarks import prediction_remarks
 from cryonet.scene import open_scene, read_item
-from cryonet.scene_inputs import filling_remarks
 from dashboards.jobs import JobQueue
 from dashboards.results import Result, show, write_pictures
 from dashboards.tiles import Picture, TileStore, class_outlines, composite, hillshade
@@ -107,7 +107,8 @@ def bundle_model(path: Path, *, device: str = "auto") -> Model:
     """Return the model of the bundle in folder `path`."""
     # Imported here: a server that only shows a map needs no torch.
     from cryonet.bundle import load_bundle
-    from cryonet.predict import pick_device, predict_scene
+    from cryonet.model_pass import pick_device
+    from cryonet.predict import predict_scene
 
     chosen = str(pick_device(device))
     bundle = load_bundle(path, device=chosen)
@@ -163,7 +164,7 @@ def open_project(
         elif model is not None:
             found = model.predict(data, project.whole, progress)
             finished = write_pictures(found, Path(work.name))
-            note = " ".join(filling_remarks(found.attrs))
+            note = " ".join(prediction_remarks(found.attrs))
         else:
             return project
         opened = show(finished, data, project.whole, store, title="Whole scene", note=note)

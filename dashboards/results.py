@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from cryonet.band import Band
 from cryonet.classes import CLASSES, NODATA
-from cryonet.cog import Band, open_raster, write_cog
+from cryonet.cog import open_raster, write_cog
 from cryonet.evaluate import area_table
 from cryonet.grid import Window, check_same_grid, geobox_of
 from dashboards.tiles import TileStore, class_map, confidence_map

@@ -14,7 +14,7 @@ from odc.geo.geom import BoundingBox, Geometry, box
 from cryonet.errors import CryonetError, GridError
 from cryonet.grid import Window
 from cryonet.progress import Progress
-from cryonet.scene_inputs import filling_remarks
+from cryonet.remarks import prediction_remarks
 from dashboards.jobs import Job
 from dashboards.project import Model, Project
 from dashboards.results import AreaRow, LatLon, Result, area_rows, label_areas, show, write_pictures
@@ -198,7 +198,7 @@ class MapPage(param.Parameterized):
                 window,
                 project.store,
                 title=title,
-                note=" ".join(filling_remarks(found.attrs)),
+                note=" ".join(prediction_remarks(found.attrs)),
             )
 
         self._job = project.queue.submit(work)

@@ -68,13 +68,13 @@ from cryonet.plotting import (
     plot_spectra,
     plot_splits,
 )
+from cryonet.predict_workflow import run_prediction
 from cryonet.prediction import read_passport
 from cryonet.scene_info import describe, scene_tables
 from cryonet.trainset import make_trainset
 from cryonet.workflows import (
     make_synthetic,
     run_evaluation,
-    run_prediction,
     run_training,
 )
 

@@ -18,7 +18,8 @@ from loopback import Answer, Request, Server
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from cryonet.cog import Band, write_cog
+from cryonet.band import Band
+from cryonet.cog import write_cog
 from cryonet.grid import footprint
 from cryonet.sources.scaling import SENTINEL2
 

@@ -29,7 +29,8 @@ from cryonet.chips import TEST, VALIDATION
 from cryonet.errors import BundleError, CryonetError
 from cryonet.evaluate import score_prediction, score_probabilities
 from cryonet.manifest import Calibration
-from cryonet.predict import as_prediction, predict_scene
+from cryonet.map_strips import as_prediction
+from cryonet.predict import predict_scene
 from cryonet.trainset import make_trainset
 from cryonet.validation import calibrate_on_validation
 

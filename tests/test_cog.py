@@ -19,8 +19,9 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rio_cogeo.cogeo import cog_validate
 
+from cryonet.band import Band
 from cryonet.classes import CLASSES
-from cryonet.cog import MAX_BANDS, Band, driver_of, open_raster, write_cog
+from cryonet.cog import MAX_BANDS, driver_of, open_raster, write_cog
 from cryonet.errors import SceneError
 
 PLACE = Affine(10, 0, 478000, 0, -10, 3108140)
@@ -172,7 +173,8 @@ import resource, signal, sys
 import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from cryonet.cog import Band, write_cog
+from cryonet.band import Band
+from cryonet.cog import write_cog
 from cryonet.errors import SceneError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 data = np.random.default_rng(0).integers(0, 255, (1, 600, 600)).astype("uint8")

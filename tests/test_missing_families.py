@@ -24,8 +24,10 @@ from cryonet.manifest import Manifest
 from cryonet.normalise import LayerStatistics
 from cryonet.predict import predict_scene
 from cryonet.prediction import read_passport
-from cryonet.scene_inputs import SceneInputs, filling_remarks
+from cryonet.remarks import prediction_remarks
+from cryonet.scene_inputs import SceneInputs
 from cryonet.scene_writer import write_scene
+from cryonet.stitch import VALID
 from cryonet.train import train
 from cryonet.trainset import make_trainset
 
@@ -115,9 +117,9 @@ def test_holes_are_filled_where_they_are_and_counted():
     np.testing.assert_array_equal(found["classes"].values == 255, bad)
     assert found.attrs["missing_families"] == []
     assert found.attrs["filled_pixels"] == {"coherence, phase": 200 - 3 * 10, "terrain": 0}
-    inputs, valid = SceneInputs(bundle.manifest, holed)[Window(0, 0, 90, 110)]
+    inputs, flags = SceneInputs(bundle.manifest, holed)[Window(0, 0, 90, 110)]
     plain, _ = SceneInputs(bundle.manifest, scene)[Window(0, 0, 90, 110)]
-    np.testing.assert_array_equal(valid, ~bad)
+    np.testing.assert_array_equal(flags & VALID, ~bad)
     hole = np.zeros((90, 110), bool)
     hole[20:30, 40:60] = True
     for name, layer, before in zip(LAYER_NAMES, inputs, plain, strict=True):
@@ -268,8 +270,8 @@ def test_manifests_from_before_have_none_and_wrong_ones_are_refused():
 def test_what_was_filled_is_said_once():
     attrs = {"missing_families": ["coherence", "phase"],
              "filled_pixels": {"coherence, phase": 9, "terrain": 1200}}  # fmt: skip
-    lines = filling_remarks(attrs)
-    assert lines == filling_remarks({"members": [attrs, attrs]})
+    lines = prediction_remarks(attrs)
+    assert lines == prediction_remarks({"members": [attrs, attrs]})
     assert len(lines) == 2
     assert "coherence, phase" in lines[0] and "1,200" in lines[1]
-    assert filling_remarks({}) == []
+    assert prediction_remarks({}) == []

@@ -12,13 +12,15 @@ import xarray as xr
 from conftest import grid
 from cryonet.bundle import Bundle
 from cryonet.config import ModelConfig
-from cryonet.errors import BundleError, ConfigError, GridError
+from cryonet.errors import BundleError, ConfigError, CryonetError, GridError
 from cryonet.grid import Window
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest, TrainingRecord
+from cryonet.model_pass import pick_device
 from cryonet.normalise import LayerStatistics
-from cryonet.predict import pick_device, predict_scene
+from cryonet.predict import predict_scene
 from cryonet.prediction import open_prediction, read_passport, write_prediction
+from cryonet.remarks import prediction_remarks
 from cryonet.scene import scene_from_arrays
 
 PLAIN = LayerStatistics(mean=0, std=1, low=-1e6, high=1e6, fill=0)
@@ -228,3 +230,46 @@ def test_cancelling_raises_and_writes_nothing(tmp_path):
             make_bundle(), make_scene(), device="cpu", progress=SimpleNamespace(step=stop)
         )
     assert list(tmp_path.iterdir()) == []
+
+
+class Narrow(torch.nn.Module):
+    """Holds so many windows at once; more are too many for its memory."""
+
+    def __init__(self, most: int, error: Exception) -> None:
+        super().__init__()
+        self.most, self.error, self.sizes = most, error, []
+
+    def forward(self, image):
+        self.sizes.append(len(image))
+        if len(image) > self.most:
+            raise self.error
+        return image
+
+
+OUT = [torch.OutOfMemoryError("CUDA out of memory"),
+       RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", OUT)
+def test_the_batch_halves_when_memory_runs_out_and_says_so(error):
+    """T8."""
+    narrow, scene = Narrow(2, error), make_scene(150, 300)
+    bundle = Bundle(narrow, make_bundle().manifest)
+    found = predict_scene(bundle, scene, device="cpu", batch=5)
+    np.testing.assert_allclose(found["probabilities"].values, expected(scene), atol=1e-5)
+    assert narrow.sizes[:4] == [5, 2, 2, 1] and max(narrow.sizes[4:]) == 2
+    assert found.attrs["batch_held"] == 2
+    assert prediction_remarks(found.attrs) == [
+        "Memory held 2 windows at once, fewer than were asked for."
+    ]
+    assert "batch_held" not in predict_scene(make_bundle(), scene, device="cpu", batch=5).attrs
+
+
+def test_a_window_too_large_for_memory_is_an_error_and_others_are_not_hidden():
+    scene = make_scene()
+    with pytest.raises(CryonetError, match="does not fit into the memory"):
+        predict_scene(Bundle(Narrow(0, OUT[0]), make_bundle().manifest), scene, device="cpu")
+    other = Narrow(0, RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        predict_scene(Bundle(other, make_bundle().manifest), scene, device="cpu")
+    assert other.sizes == [3]

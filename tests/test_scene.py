@@ -13,7 +13,8 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cryonet.cog import Band, write_cog
+from cryonet.band import Band
+from cryonet.cog import write_cog
 from cryonet.errors import CryonetError, GridError, SceneError
 from cryonet.grid import geobox_of
 from cryonet.scene import (

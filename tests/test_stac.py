@@ -36,8 +36,8 @@ from cryonet.config import ModelConfig
 from cryonet.errors import BundleError
 from cryonet.layers import LAYERS
 from cryonet.manifest import LayerEntry, Manifest, SceneRecord, TrainingRecord
+from cryonet.map_strips import as_prediction
 from cryonet.normalise import LayerStatistics, normalise
-from cryonet.predict import as_prediction
 from cryonet.prediction import write_prediction
 from cryonet.scene import BANDS, open_scene, scene_from_arrays
 from cryonet.scene_writer import Storage, add_to_scene, write_scene

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -16,16 +15,20 @@ from cryonet.layers.stack import compute_layers_of
 from cryonet.layers.table import select_layers, sun_of
 from cryonet.scene import check_scene
 
-#: Rows and columns of the blocks in which layers are computed and kept.
+#: Side of the blocks in which whole scenes are gone through.
 BLOCK = 256
+
+#: From names of variables and a window to their pixels ``(y, x)``, by name.
+ReadPixels = Callable[[Sequence[str], Window], Mapping[str, NDArray[np.float32]]]
 
 
 class LayerWindows:
     """Windows of the layers of a scene, without ever holding the whole stack.
 
-    Layers are computed in blocks, each from the pixels of the scene under it and their
-    halo, and the blocks used last are kept: windows that overlap share them, and nothing is
-    computed twice but the halo. The values are those of `build_stack`, bit for bit.
+    A window is computed from the pixels of the scene under it and their halo. The last one is
+    kept: of a window beside it, as in a sweep row of windows by row of windows, only what is
+    new is computed, so that the memory needed does not grow with the scene. The values are
+    those of `build_stack`, bit for bit. Not for several threads at once.
 
     Parameters
     ----------
@@ -33,19 +36,16 @@ class LayerWindows:
         In memory or lazy.
     names, fits
         As for `build_stack`.
-    tallest
-        Rows of the tallest window that will be asked for; a block by default.
-    blocks
-        Blocks that are kept; by default those under the tallest window wherever it starts,
-        so that a sweep over the scene, row of windows by row of windows, computes each
-        block once.
+    read
+        Reads the scene's pixels in place of `scene` itself, as `cryonet.scene_files.SceneFiles`
+        does from its files.
 
     Attributes
     ----------
     names
         The layers, in order.
     computed
-        Blocks computed so far.
+        Pixels computed so far, without halo.
 
     Raises
     ------
@@ -59,11 +59,11 @@ class LayerWindows:
         names: str | Sequence[str] | None = None,
         *,
         fits: Fits | None = None,
-        tallest: int | None = None,
-        blocks: int | None = None,
+        read: ReadPixels | None = None,
     ) -> None:
         check_scene(scene)
         self._scene, self._fits = scene, fits or Fits()
+        self._read = read or self._from_scene
         self._specs, self.absent = select_layers(scene, names, fits=self._fits.names)
         geobox = geobox_of(scene)
         self.names = tuple(spec.name for spec in self._specs)
@@ -71,50 +71,44 @@ class LayerWindows:
         self._cell = cell_size(geobox) if any(s.metric for s in self._specs) else float("nan")
         self._sun = sun_of(scene)
         self._halo = max(spec.halo for spec in self._specs)
-        across = -(-self.shape[1] // BLOCK)
-        down = 1 + -(-(tallest or BLOCK) // BLOCK)
-        self._room = down * across if blocks is None else blocks
-        self._kept: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._needed = tuple(dict.fromkeys(name for spec in self._specs for name in spec.needs))
+        self._last: tuple[Window, NDArray[np.float32]] | None = None
         self.computed = 0
 
     def __getitem__(self, window: Window) -> NDArray[np.float32]:
-        """Return the layers of a window inside the scene, ``(layer, y, x)``."""
-        out = np.empty((len(self._specs), window.height, window.width), np.float32)
-        bottom, right = window.row + window.height, window.col + window.width
-        for row in range(window.row // BLOCK, -(-bottom // BLOCK)):
-            for col in range(window.col // BLOCK, -(-right // BLOCK)):
-                top, left = max(row * BLOCK, window.row), max(col * BLOCK, window.col)
-                end, stop = min((row + 1) * BLOCK, bottom), min((col + 1) * BLOCK, right)
-                block = self._block(row, col)
-                out[
-                    :, top - window.row : end - window.row, left - window.col : stop - window.col
-                ] = block[
-                    :,
-                    top - row * BLOCK : end - row * BLOCK,
-                    left - col * BLOCK : stop - col * BLOCK,
-                ]
-        return out
+        """Return the layers of a window inside the scene, ``(layer, y, x)``.
 
-    def _block(self, row: int, col: int) -> NDArray[np.float32]:
-        found = self._kept.pop((row, col), None)
-        if found is None:
-            found = self._compute(row, col)
-            self.computed += 1
-        self._kept[row, col] = found
-        while len(self._kept) > max(1, self._room):
-            del self._kept[next(iter(self._kept))]
+        The array is the caller's to read, not to change: the next window may be made of it.
+        """
+        shared = self._shared(window)
+        if shared is None:
+            found = self._compute(window)
+        else:
+            width = window.width - shared.shape[2]
+            new = Window(window.row, window.col + shared.shape[2], window.height, width)
+            found = np.concatenate([shared, self._compute(new)], axis=2) if width else shared
+        self._last = window, found
         return found
 
-    def _compute(self, row: int, col: int) -> NDArray[np.float32]:
-        height = min(BLOCK, self.shape[0] - row * BLOCK)
-        width = min(BLOCK, self.shape[1] - col * BLOCK)
-        inner = Window(row * BLOCK, col * BLOCK, height, width)
+    def _shared(self, window: Window) -> NDArray[np.float32] | None:
+        """Return the left part of a window that the last one holds, if there is one."""
+        if self._last is None:
+            return None
+        last, layers = self._last
+        left, stop = window.col - last.col, last.col + last.width
+        same_rows = (last.row, last.height) == (window.row, window.height)
+        if not same_rows or left < 0 or not window.col < stop <= window.col + window.width:
+            return None
+        return layers[:, :, left:]
+
+    def _compute(self, inner: Window) -> NDArray[np.float32]:
         outer = inner.expand(self._halo, self.shape)
-        rows, cols = outer.slices
-        needed = dict.fromkeys(name for spec in self._specs for name in spec.needs)
-        part: dict[str, Any] = {
-            name: np.asarray(self._scene[name].isel(y=rows, x=cols).values) for name in needed
-        }
+        part = self._read(self._needed, outer)
         layers = compute_layers_of(self._specs, part, self._cell, fits=self._fits, sun=self._sun)
+        self.computed += inner.height * inner.width
         place = inner.within(outer).slices
         return np.stack([layers[name][place] for name in self.names])
+
+    def _from_scene(self, names: Sequence[str], window: Window) -> dict[str, NDArray[np.float32]]:
+        rows, cols = window.slices
+        return {n: np.asarray(self._scene[n].isel(y=rows, x=cols).values) for n in names}

@@ -101,24 +101,9 @@ def read_polygons(path: str | Path, target: GeoBox, *, role: str = "glacier") ->
     GridError
         If no polygon comes near the target grid.
     """
-    where = Path(path).absolute()
-    if not where.is_file():
-        raise SceneError("the file does not exist", str(path), "Give the path of a vector file.")
-    frame = _read(where)
+    frame, where = _opened(path)
     parts = _by_line_type(frame, role, where.name)
-    valid, mended, skipped = _polygonal(parts["used"])
-    if valid.empty:
-        raise SceneError(
-            "the vector file has no polygons", where.name, f"It has {len(frame)} other features."
-        )
-    near = _near(valid, target)
-    if near.empty:
-        bounds = ", ".join(f"{b:g}" for b in valid.total_bounds)
-        raise GridError(
-            "the polygons do not overlap the scene's grid",
-            f"{where.name}: {bounds} in {frame.crs.to_string()}",
-            "Give outlines of the same ground, in the CRS they name.",
-        )
+    near, mended, skipped = _meeting(parts["used"], target, where.name)
     holes, mended_holes, _ = _polygonal(parts["cut_out"])
     cut = _near(holes, target)
     left = _near(parts["left_out"].geometry, target)
@@ -131,6 +116,45 @@ def read_polygons(path: str | Path, target: GeoBox, *, role: str = "glacier") ->
         origin_of(frame.loc[near.index].drop(columns=frame.geometry.name)),
         {key: _counts(frame.loc[part.index]) for key, part in kinds.items() if _typed(frame)},
     )
+
+
+def read_named(path: str | Path, target: GeoBox) -> gpd.GeoDataFrame:
+    """Return the glacier outlines of a file that meet `target`, in its CRS, with their columns.
+
+    Raises
+    ------
+    SceneError, GridError
+        As `read_polygons`.
+    """
+    frame, where = _opened(path)
+    used = _by_line_type(frame, "glacier", where.name)["used"]
+    near, _, _ = _meeting(used, target, where.name)
+    return used.loc[near.index].set_geometry(near)
+
+
+def _opened(path: str | Path) -> tuple[gpd.GeoDataFrame, Path]:
+    where = Path(path).absolute()
+    if not where.is_file():
+        raise SceneError("the file does not exist", str(path), "Give the path of a vector file.")
+    return _read(where), where
+
+
+def _meeting(frame: gpd.GeoDataFrame, target: GeoBox, name: str) -> tuple[gpd.GeoSeries, int, int]:
+    """Return polygons that meet the grid, in its CRS; how many were mended and left out."""
+    valid, mended, skipped = _polygonal(frame)
+    if valid.empty:
+        raise SceneError(
+            "the vector file has no polygons", name, f"It has {len(frame)} other features."
+        )
+    near = _near(valid, target)
+    if near.empty:
+        bounds = ", ".join(f"{b:g}" for b in valid.total_bounds)
+        raise GridError(
+            "the polygons do not overlap the scene's grid",
+            f"{name}: {bounds} in {frame.crs.to_string()}",
+            "Give outlines of the same ground, in the CRS they name.",
+        )
+    return near, mended, skipped
 
 
 def _read(where: Path) -> gpd.GeoDataFrame:

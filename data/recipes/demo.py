@@ -8,7 +8,8 @@ from pathlib import Path
 from cryonet.card_workflow import run_card
 from cryonet.config import load_config
 from cryonet.console import ConsoleProgress
-from cryonet.workflows import make_synthetic, run_prediction, run_training
+from cryonet.predict_workflow import run_prediction
+from cryonet.workflows import make_synthetic, run_training
 
 DATA = Path(__file__).resolve().parents[1]
 DEMO, TRAINING = DATA / "demo", DATA / "demo-training"

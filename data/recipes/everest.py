@@ -48,7 +48,8 @@ def run_fold(job: tuple[str, int]) -> tuple[list[dict[str, object]], float]:
     """Train, predict with flips and score one fold; return its rows and its minutes."""
     fold, seed = job
     from cryonet.config import load_config
-    from cryonet.workflows import run_evaluation, run_prediction, run_training
+    from cryonet.predict_workflow import run_prediction
+    from cryonet.workflows import run_evaluation, run_training
 
     config = load_config(ROOT / "data" / "recipes" / f"everest_{fold}.toml")
     out = WORK / f"{fold}_{seed}"

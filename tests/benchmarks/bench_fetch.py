@@ -26,9 +26,10 @@ from catalogue_server import Catalogue
 from odc.geo.geobox import GeoBox
 from turns import keep
 
+from cryonet.band import Band
 from cryonet.catalogue_plan import OPTICAL, order_scene
 from cryonet.catalogue_scene import fetch_scene, plan_scene
-from cryonet.cog import Band, write_cog
+from cryonet.cog import write_cog
 from cryonet.sources.area import area_grid
 
 SIDE = 10_980

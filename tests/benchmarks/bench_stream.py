@@ -50,7 +50,7 @@ def sweep(side: int) -> dict[str, float]:
     rows = range(0, side, BLOCK)
 
     def strip(top: int) -> float:
-        windows = LayerWindows(scene, fits=fits, blocks=1)
+        windows = LayerWindows(scene, fits=fits)
         height, total = min(BLOCK, side - top), 0.0
         for left in range(0, side, BLOCK):
             block = windows[Window(top, left, height, min(BLOCK, side - left))]

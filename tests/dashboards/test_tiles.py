@@ -7,8 +7,9 @@ import pytest
 from morecantile import tms
 from PIL import Image
 
+from cryonet.band import Band
 from cryonet.classes import CLASSES
-from cryonet.cog import Band, write_cog
+from cryonet.cog import write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import geobox_of
 from dashboards.project import base_titles, scene_pictures

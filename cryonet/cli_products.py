@@ -1,0 +1,60 @@
+"""Subcommands that make products of a prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryonet.areas import BUFFER, CORRELATION
+from cryonet.command import Overwrite
+from cryonet.console import ConsoleProgress
+from cryonet.outlines import MIN_AREA
+
+
+def outlines(
+    prediction: Annotated[Path, typer.Argument(help="A prediction's folder.")],
+    out: Annotated[Path, typer.Argument(help="A file to write: .gpkg or .parquet.")],
+    min_area: Annotated[
+        float, typer.Option(min=0, help="Glaciers and lakes below are left out, km².")
+    ] = MIN_AREA,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Take steps of about a pixel off the outlines.")
+    ] = False,
+    divides: Annotated[
+        Path | None,
+        typer.Option(help="An inventory (RGI, GLIMS) to divide glaciers by, and match them to."),
+    ] = None,
+    scene: Annotated[
+        Path | None,
+        typer.Option(help="The scene's folder, for its elevation; the linked one by default."),
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option(min=0, help="Metres over which errors of areas go together.")
+    ] = CORRELATION,
+    buffer: Annotated[
+        float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
+    ] = BUFFER,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the outlines of glaciers, their parts and lakes, with attributes of the RGI."""
+    from cryonet.outlines_workflow import run_outlines
+
+    with ConsoleProgress("outlines") as progress:
+        counts = run_outlines(
+            prediction,
+            out,
+            min_area=min_area,
+            smooth=smooth,
+            divides=divides,
+            scene=scene,
+            correlation=correlation,
+            buffer=buffer,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    told = ", ".join(f"{number} {name}" for name, number in counts.items())
+    typer.echo(f"wrote {out}: {told}")
+    if divides is None:
+        typer.echo("Glaciers are divided by connection; give --divides for those of an inventory.")

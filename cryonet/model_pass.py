@@ -1,0 +1,265 @@
+"""ModelPass: one model going over a scene, from the top down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from torch import nn
+
+from cryonet.augment import DIHEDRALS, direction_pairs, turn
+from cryonet.bundle import Bundle
+from cryonet.errors import ConfigError, CryonetError, GridError
+from cryonet.grid import Window, geobox_of
+from cryonet.layers.windows import ReadPixels
+from cryonet.manifest import Manifest
+from cryonet.progress import SILENT, Progress
+from cryonet.scene_inputs import SceneInputs
+from cryonet.stitch import Strip, overlap_pixels, strips
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device called ``auto``, ``cpu`` or ``cuda``; auto prefers the GPU.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or there is no GPU to use.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError("the device is unknown", name, "Give auto, cpu or cuda.")
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise ConfigError("there is no CUDA device", name, "Give cpu, or install a CUDA torch.")
+    return torch.device("cuda" if present and name != "cpu" else "cpu")
+
+
+class Runner:
+    """From inputs ``(batch, layer, y, x)`` to class probabilities, in pieces if memory runs out.
+
+    Parameters
+    ----------
+    flips
+        The probabilities are the mean over the eight flips and rotations, with the layers
+        that are directions (channel numbers in `pairs`) turned as well.
+
+    Attributes
+    ----------
+    largest
+        How many windows at once memory was found to hold; None while it holds all.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        *,
+        flips: bool = False,
+        pairs: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._module, self._device, self._pairs = module.to(device).eval(), device, pairs
+        self._dihedrals = DIHEDRALS if flips else DIHEDRALS[:1]
+        self.largest: int | None = None
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities of a batch.
+
+        Raises
+        ------
+        CryonetError
+            If memory does not hold a single window.
+        """
+        parts: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(inputs):
+            size = min(len(inputs) - done, self.largest or len(inputs))
+            try:
+                parts.append(self._run(inputs[done : done + size]))
+                done += size
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(size, inputs.shape[1:])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _halve(self, size: int, shape: tuple[int, ...]) -> None:
+        if size == 1:
+            raise CryonetError(
+                "a window does not fit into the memory of the device",
+                f"{shape[0]} layers of {shape[1]} × {shape[2]} pixels on {self._device}",
+                "Take a device with more memory, or a model with a smaller window.",
+            )
+        self.largest = size // 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        image = torch.from_numpy(inputs).to(self._device)
+        with torch.inference_mode():
+            total = torch.zeros((), device=self._device)
+            for dihedral in self._dihedrals:
+                turned = turn(image, dihedral, self._pairs)
+                turned = turned.contiguous(memory_format=torch.channels_last)
+                share = self._module(turned).float().softmax(dim=1)
+                total = total + turn(share, dihedral.inverse)
+            mean: NDArray[np.float32] = (total / len(self._dihedrals)).cpu().numpy()
+        return mean
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # On the CPU torch has no error of its own for it.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def check_fits(manifest: Manifest, geobox: GeoBox) -> None:
+    """Refuse a scene whose grid is not what the model was trained on.
+
+    Raises
+    ------
+    GridError
+        If the grid is geographic, or its resolution differs by more than the manifest's
+        tolerance.
+    """
+    if geobox.crs is not None and geobox.crs.geographic:
+        raise GridError("the scene's grid is geographic", str(geobox.crs), "Warp it to metres.")
+    cell = abs(geobox.resolution.x)
+    if abs(cell / manifest.resolution - 1) > manifest.resolution_tolerance:
+        raise GridError(
+            "the scene has another resolution than the model",
+            f"{cell:g} m",
+            f"The model was trained at {manifest.resolution:g} m; resample the scene.",
+        )
+
+
+class ModelPass:
+    """A model, a scene, and how the one goes over the other.
+
+    Parameters
+    ----------
+    device, overlap, batch, blend, flips, calibrated, window
+        As for `cryonet.predict.predict_scene`.
+    read
+        As for `cryonet.layers.LayerWindows`.
+
+    Attributes
+    ----------
+    inputs
+        The scene as the model sees it.
+    target
+        The part of the scene that is mapped.
+    geobox
+        Its grid.
+    temperature
+        To which probabilities are to be brought; 1 for none.
+
+    Raises
+    ------
+    BundleError
+        If the scene lacks a variable that a layer of the model needs: named.
+    ConfigError
+        If there is no such device.
+    GridError
+        If the scene's grid does not fit the model, or the window not the scene.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        scene: xr.Dataset,
+        *,
+        device: str = "auto",
+        overlap: float | None = None,
+        batch: int = 4,
+        blend: str = "cosine",
+        flips: bool = False,
+        calibrated: bool = True,
+        window: Window | None = None,
+        read: ReadPixels | None = None,
+    ) -> None:
+        self.manifest = manifest = bundle.manifest
+        geobox = geobox_of(scene)
+        check_fits(manifest, geobox)
+        self.inputs = SceneInputs(manifest, scene, read=read)
+        chosen = pick_device(device)
+        share = manifest.overlap if overlap is None else overlap
+        shape = (int(geobox.shape[0]), int(geobox.shape[1]))
+        self.target = window or Window(0, 0, *shape)
+        self.geobox = geobox[self.target.slices]
+        self.temperature = manifest.temperature if calibrated else 1.0
+        margin = overlap_pixels(manifest.tile, share)
+        self._outer = _context(self.target, shape, manifest.tile, margin)
+        pairs = direction_pairs(manifest.layers)
+        self._run = Runner(bundle.module, chosen, flips=flips, pairs=pairs)
+        self._sweep: dict[str, Any] = {"overlap": share, "blend": blend, "batch": batch}
+        self._attrs: dict[str, Any] = {
+            "device": str(chosen),
+            "tile": manifest.tile,
+            "overlap": share,
+            "blend": blend,
+            "flips": int(flips),
+            "temperature": self.temperature,
+            "model": manifest.title,
+            "weights_sha256": manifest.weights_sha256,
+            "scene": str(scene.attrs.get("id", "")),
+            "datetime": str(scene.attrs.get("datetime", "")),
+            "synthetic": int(bool(scene.attrs.get("synthetic")) or manifest.synthetic),
+        }
+        if manifest.optional_families:
+            self._attrs["missing_families"] = list(self.inputs.missing)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What a prediction says of how it was made."""
+        largest = self._run.largest
+        return self._attrs | ({"batch_held": largest} if largest else {})
+
+    def strips(
+        self, *, first: int = 0, ahead: int = 0, progress: Progress = SILENT
+    ) -> Iterator[Strip]:
+        """Yield the target's probabilities ``(class, y, x)``, uncalibrated, from the top down.
+
+        Parameters
+        ----------
+        first
+            The first row of the target that is wanted: the top of a strip.
+        ahead
+            Batches that a thread reads ahead.
+        """
+        outer, inner = self._outer, self.target.within(self._outer)
+        rows, cols = inner.slices
+        for strip in strips(
+            lambda window: self.inputs[window.moved(outer.row, outer.col)],
+            self._run,
+            (outer.height, outer.width),
+            outputs=len(self.manifest.classes),
+            tile=self.manifest.tile,
+            first=rows.start + first if first else 0,
+            ahead=ahead,
+            progress=progress,
+            **self._sweep,
+        ):
+            top, bottom = strip.top, strip.top + len(strip.flags)
+            kept = slice(max(top, rows.start) - top, max(top, min(bottom, rows.stop)) - top)
+            if kept.start < kept.stop:
+                yield Strip(
+                    top + kept.start - rows.start,
+                    strip.values[:, kept, cols],
+                    strip.flags[kept, cols],
+                )
+
+
+def _context(window: Window, shape: tuple[int, int], tile: int, margin: int) -> Window:
+    # The model should see as much round a small window as it saw in training.
+    height, width = shape
+    if not (
+        0 <= window.row < window.row + window.height <= height
+        and 0 <= window.col < window.col + window.width <= width
+    ):
+        raise GridError("the window is not inside the scene", window, f"The scene is {shape}.")
+    grow = max(margin, (tile - min(window.height, window.width) + 1) // 2)
+    return window.expand(grow, shape)

@@ -1,0 +1,234 @@
+"""A prediction straight to its files: memory does not grow with it, and a killed run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cryonet.atomic import check_replaceable, put_folder, whole_file
+from cryonet.cog import cog_of_rows
+from cryonet.ensemble import ensemble_attrs
+from cryonet.errors import CryonetError, SceneError
+from cryonet.file_hash import file_sha256
+from cryonet.map_strips import add_filled, map_strip, model_strips
+from cryonet.model_pass import ModelPass
+from cryonet.prediction_record import PASSPORT, PredictionRecord, to_bytes
+from cryonet.progress import SILENT, Progress
+from cryonet.row_store import RowStore
+from cryonet.stitch import Strip
+
+#: The finished files with their overviews take this much of the raw rows at most.
+OVERVIEWS = 4 / 3
+
+#: In the hidden folder: what is being replaced, which finished prediction takes its place, and
+#: the rows.
+_REPLACED, _PLACING, _ROWS = "replaced", "placing", "rows"
+
+
+def stream_prediction(
+    passes: Sequence[ModelPass],
+    out: str | Path,
+    *,
+    passport: Mapping[str, Any],
+    sources: Mapping[str, str | Path] | None = None,
+    ahead: int = 1,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Predict with one model, or the mean of several, and write the prediction's folder.
+
+    The files are those of `cryonet.prediction.write_prediction`. Rows go to disk as they are
+    finished, in a hidden folder beside `out`; run again after it was killed or cancelled, the
+    same prediction goes on from there, and comes out the same.
+
+    Parameters
+    ----------
+    passes
+        See `cryonet.map_strips.map_strips`; of two or more, their disagreement is mapped too.
+    passport
+        Where the prediction comes from (`cryonet.passport.make_passport`). An unfinished one is
+        gone on with if all of it is the same, but for the size of a batch.
+    sources
+        As for `cryonet.prediction.write_prediction`.
+    ahead
+        Batches that a thread reads ahead of each model.
+    overwrite
+        Replace a finished prediction, and begin an unfinished one anew that was made otherwise.
+
+    Raises
+    ------
+    SceneError
+        If something stands at `out` that may not be replaced, another run writes there, an
+        unfinished prediction was made otherwise, the disk has no room, or the system refuses.
+    Cancelled
+        From `progress`; what is finished is kept.
+    """
+    target = Path(out).absolute()
+    work = target.with_name(f".{target.name}.predict")
+    stream = _Stream(passes, target, work, passport, sources or {})
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with FileLock(work / "lock", timeout=0):
+            try:
+                return stream.run(ahead=ahead, overwrite=overwrite, progress=progress)
+            finally:
+                if not (work / _ROWS).is_dir():
+                    shutil.rmtree(work, ignore_errors=True)
+    except Timeout as error:
+        rule = "Wait for it, or choose another name."
+        raise SceneError("another run predicts to this place", str(target), rule) from error
+    except OSError as error:
+        rule = f"The system says: {error}. Rows that are finished are kept: run it again."
+        raise SceneError("the output cannot be written", str(target), rule) from error
+
+
+class _Stream:
+    def __init__(
+        self,
+        passes: Sequence[ModelPass],
+        target: Path,
+        work: Path,
+        passport: Mapping[str, Any],
+        sources: Mapping[str, str | Path],
+    ) -> None:
+        self.passes, self.target, self.work = passes, target, work
+        self.passport, self.sources = passport, sources
+        self.several = len(passes) > 1
+        shares = ("confidence", "disagreement") if self.several else ("confidence",)
+        one = passes[0]
+        self.record = PredictionRecord(one.geobox, tuple(one.manifest.classes), shares, one.attrs)
+        self.height, self.width = (int(side) for side in one.geobox.shape)
+        self.bands = {name: len(how["bands"]) for name, how in self.record.rasters().items()}
+
+    def run(self, *, ahead: int, overwrite: bool, progress: Progress) -> Path:
+        if self._settled():
+            shutil.rmtree(self.work, ignore_errors=True)
+            return self.target
+        check_replaceable(self.target, marker=PASSPORT, overwrite=overwrite, error=SceneError)
+        store = self._store(overwrite=overwrite)
+        self._check_room(store)
+        self._predict(store, ahead, progress)
+        finished = self._finish(store, progress)
+        mark = self.work / _PLACING
+        with whole_file(mark) as file:
+            file.write_text(self._mark(finished))
+        put_folder(finished, self.target, aside=self.work / _REPLACED)
+        shutil.rmtree(self.work, ignore_errors=True)
+        return self.target
+
+    def _settled(self) -> bool:
+        """Put in order what a killed run left; True if nothing was missing but tidying up."""
+        replaced, mark = self.work / _REPLACED, self.work / _PLACING
+        if replaced.is_dir() and not self.target.exists():
+            replaced.replace(self.target)
+        if not (mark.is_file() and (self.target / PASSPORT).is_file()):
+            return False
+        return self._mark(self.target) == mark.read_text()
+
+    def _mark(self, folder: Path) -> str:
+        """Return what says that a finished folder is of this very prediction."""
+        return f"{file_sha256(folder / PASSPORT)} {_digest(self._key())}"
+
+    def _store(self, *, overwrite: bool) -> RowStore:
+        place, key = self.work / _ROWS, self._key()
+        try:
+            return RowStore(place, self.bands, width=self.width, key=key)
+        except CryonetError:
+            if not overwrite:
+                raise
+        shutil.rmtree(place)
+        return RowStore(place, self.bands, width=self.width, key=key)
+
+    def _key(self) -> dict[str, Any]:
+        """Return what the pixels hang on. The batch is free: a smaller one may be what helps."""
+        known = dict(self.passport)
+        settings = {k: v for k, v in known.pop("settings").items() if k not in ("batch", "device")}
+        one = self.passes[0]
+        told = {key: one.attrs[key] for key in ("device", "tile", "overlap", "blend", "flips")}
+        temperatures = [each.temperature for each in self.passes]
+        window = [one.target.row, one.target.col, one.target.height, one.target.width]
+        hashes = {
+            name: hashlib.sha256(
+                json.dumps(value, sort_keys=True, default=str).encode()
+            ).hexdigest()
+            for name, value in known.items()
+        }
+        own = {"temperatures": temperatures, "window": window, "rasters": self.bands}
+        return {**settings, **told, **own, **hashes}
+
+    def _check_room(self, store: RowStore) -> None:
+        row = self.width * sum(self.bands.values())
+        needed = (self.height - store.rows) * row + self.height * row * OVERVIEWS
+        free = shutil.disk_usage(self.work).free
+        if needed > free:
+            raise SceneError(
+                "the disk has too little room",
+                f"{free / 1e9:.2f} GB free",
+                f"This prediction may need {needed / 1e9:.2f} GB beside its target.",
+            )
+
+    def _predict(self, store: RowStore, ahead: int, progress: Progress) -> None:
+        if store.rows == self.height:
+            return
+        found = model_strips(self.passes, first=store.rows, ahead=ahead, progress=progress)
+        with closing(found), ThreadPoolExecutor(1, "write") as pool:
+            pending: Future[None] | None = None
+            started = time.perf_counter()
+            for parts in found:
+                if pending is not None:
+                    pending.result()
+                now = time.perf_counter()
+                pending = pool.submit(self._keep, store, parts, now - started)
+                started = now
+            if pending is not None:
+                pending.result()
+
+    def _keep(self, store: RowStore, parts: Sequence[Strip], seconds: float) -> None:
+        strip = map_strip(parts, self.passes, disagree=self.several)
+        store.append(
+            {name: to_bytes(name, values) for name, values in strip.maps.items()},
+            note={"filled": strip.filled, "seconds": round(seconds, 3)},
+        )
+
+    def _finish(self, store: RowStore, progress: Progress) -> Path:
+        """Return the folder of the finished files, made of the rows."""
+        started = time.perf_counter()
+        folder = self.work / "finished"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        stored = self.record.rasters()
+        for number, (name, options) in enumerate(stored.items()):
+            progress.step(number, len(stored), f"writing {name}.tif")
+            target = folder / f"{name}.tif"
+            cog_of_rows(store.file(name), target, self.record.geobox, **options)
+        progress.step(len(stored), len(stored), "written")
+        seconds = sum(note["seconds"] for note in store.notes) + time.perf_counter() - started
+        filled: list[dict[str, int]] = []
+        for note in store.notes:
+            filled = add_filled(filled, note["filled"])
+        attrs = self._attrs(filled) | {"seconds": round(seconds, 2)}
+        record = replace(self.record, attrs=attrs)
+        record.write_texts(folder, self.target, passport=self.passport, sources=self.sources)
+        return folder
+
+    def _attrs(self, filled: Sequence[dict[str, int]]) -> dict[str, Any]:
+        if self.several:
+            return ensemble_attrs(self.passes, filled)
+        one = self.passes[0]
+        optional = {"filled_pixels": filled[0]} if one.manifest.optional_families else {}
+        return one.attrs | optional
+
+
+def _digest(value: Any) -> str:
+    """Return a hash of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

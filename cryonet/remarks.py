@@ -1,0 +1,30 @@
+"""What a prediction should say aloud of how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def prediction_remarks(attrs: Mapping[Any, Any]) -> list[str]:
+    """Return what was out of the ordinary in a prediction, a sentence each; empty if nothing.
+
+    Parameters
+    ----------
+    attrs
+        As `cryonet.predict.predict_scene` sets them, ``missing_families``, ``filled_pixels`` and
+        ``batch_held`` among them; or with such attributes for each of its ``members``.
+    """
+    said = []
+    for member in attrs.get("members", [attrs]):
+        missing = list(member.get("missing_families", ()))
+        if missing:
+            said.append(f"The scene lacks {', '.join(missing)}: the training mean stands in.")
+        for group, pixels in member.get("filled_pixels", {}).items():
+            if pixels and group.split(", ")[0] not in missing:
+                said.append(
+                    f"{group}: missing at {pixels:,} pixels, where the training mean stands in."
+                )
+        if held := member.get("batch_held"):
+            said.append(f"Memory held {held} windows at once, fewer than were asked for.")
+    return list(dict.fromkeys(said))

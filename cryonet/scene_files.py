@@ -1,0 +1,84 @@
+"""SceneFiles: pixels of a scene, read from its files window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from cryonet.cog import open_raster
+from cryonet.errors import SceneError
+from cryonet.grid import Window
+from cryonet.scene import StoredBand, asset_file, data_assets, decode, read_item
+
+
+class SceneFiles:
+    """Reads windows of a scene's variables; the files stay open for the ``with`` statement.
+
+    The values are those of `cryonet.scene.open_scene`. That the files fit together is for it
+    to check: open the scene lazily first. Not for several threads at once.
+
+    Parameters
+    ----------
+    path
+        The scene's folder, or its ``scene.json``.
+
+    Raises
+    ------
+    SceneError
+        If a file is missing or damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        assets = data_assets(read_item(path)).values()
+        self._files = [(asset_file(folder, asset.href), asset.bands) for asset in assets]
+        self._open: list[tuple[DatasetReader, tuple[StoredBand, ...]]] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for file, bands in self._files:
+                self._open.append((stack.enter_context(open_raster(file)), bands))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.clear()
+        self._stack.close()
+
+    def read(self, names: Sequence[str], window: Window) -> dict[str, NDArray[np.float32]]:
+        """Return the pixels ``(y, x)`` of variables in a window inside the scene, by name.
+
+        Raises
+        ------
+        SceneError
+            If a file is damaged there.
+        """
+        part = RasterWindow(window.col, window.row, window.width, window.height)
+        found: dict[str, NDArray[np.float32]] = {}
+        for source, bands in self._open:
+            wanted = [(n, band) for n, band in enumerate(bands, start=1) if band.name in names]
+            if not wanted:
+                continue
+            try:
+                stored = source.read([number for number, _ in wanted], window=part)
+            except RasterioError as error:
+                rule = f"GDAL says: {error}."
+                raise SceneError("the raster is damaged", source.name, rule) from error
+            for (_, band), raw in zip(wanted, stored, strict=True):
+                found[band.name] = decode(raw, band)
+        return found

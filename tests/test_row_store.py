@@ -1,0 +1,107 @@
+"""Rows on disk: what is torn is given up, what is whole is kept, what is other is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cryonet.errors import CryonetError
+from cryonet.row_store import RowStore
+
+BANDS = {"one": 1, "three": 3}
+WIDTH = 7
+
+
+def rows_of(count: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = {name: (bands, count, WIDTH) for name, bands in BANDS.items()}
+    return {name: rng.integers(0, 256, size, np.uint8) for name, size in shape.items()}
+
+
+def store_in(folder, **key):
+    return RowStore(folder, BANDS, width=WIDTH, key={"model": "a", "overlap": 0.25, **key})
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A store of strips of 4, 1 and 5 rows, and all of their rows."""
+    store = store_in(tmp_path / "rows")
+    parts = [rows_of(count, seed) for seed, count in enumerate((4, 1, 5))]
+    for number, part in enumerate(parts):
+        store.append(part, note={"number": number})
+    whole = {name: np.concatenate([p[name] for p in parts], axis=1) for name in BANDS}
+    return tmp_path / "rows", whole
+
+
+def read(store: RowStore, name: str) -> np.ndarray:
+    flat = np.fromfile(store.file(name), np.uint8)
+    return flat.reshape(-1, BANDS[name], WIDTH).swapaxes(0, 1)
+
+
+def check(store: RowStore, whole: dict[str, np.ndarray], rows: int, notes: int) -> None:
+    assert store.rows == rows
+    assert [note["number"] for note in store.notes] == list(range(notes))
+    for name in BANDS:
+        np.testing.assert_array_equal(read(store, name), whole[name][:, :rows])
+
+
+def test_rows_are_there_when_it_is_opened_again(filled):
+    folder, whole = filled
+    again = store_in(folder)
+    check(again, whole, 10, 3)
+    more = rows_of(2, 9)
+    again.append(more, note={"number": 3})
+    check(store_in(folder), {n: np.concatenate([whole[n], more[n]], 1) for n in BANDS}, 12, 4)
+
+
+@pytest.mark.parametrize("name", list(BANDS))
+@pytest.mark.parametrize(("place", "rows", "notes"), [(0, 0, 0), (4, 4, 1), (5, 5, 2), (9, 5, 2)])
+def test_a_flipped_bit_gives_up_its_strip_and_those_after(filled, name, place, rows, notes):
+    folder, whole = filled
+    file = folder / f"{name}.bil"
+    data = bytearray(file.read_bytes())
+    data[place * BANDS[name] * WIDTH + 2] ^= 1
+    file.write_bytes(data)
+    check(store_in(folder), whole, rows, notes)
+
+
+@pytest.mark.parametrize("cut", [1, 5 * 3 * WIDTH, 5 * 3 * WIDTH + 1])
+def test_a_short_file_gives_up_what_it_lacks(filled, cut):
+    folder, whole = filled
+    file = folder / "three.bil"
+    file.write_bytes(file.read_bytes()[:-cut])
+    check(store_in(folder), whole, 5 if cut <= 5 * 3 * WIDTH else 4, 2 if cut <= 105 else 1)
+
+
+def test_bytes_without_a_line_are_written_over(filled):
+    """Killed between the rows and the journal."""
+    folder, whole = filled
+    for name in BANDS:
+        with (folder / f"{name}.bil").open("ab") as file:
+            file.write(b"\x07" * 50)
+    check(store_in(folder), whole, 10, 3)
+
+
+@pytest.mark.parametrize("left", range(0, 60, 7))
+def test_a_torn_journal_is_believed_up_to_its_tear(filled, left):
+    folder, whole = filled
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-1]) + lines[-1][:left])
+    check(store_in(folder), whole, 5, 2)
+    journal.write_text(lines[0][:left])
+    check(store_in(folder), whole, 0, 0)
+
+
+def test_another_key_is_refused_by_name_and_nothing_is_lost(filled):
+    folder, whole = filled
+    with pytest.raises(CryonetError, match="made otherwise") as refused:
+        store_in(folder, overlap=0.5, blend="linear")
+    assert "overlap, blend" in str(refused.value) and "model" not in str(refused.value)
+    check(store_in(folder), whole, 10, 3)
+
+
+def test_a_missing_raster_starts_anew(filled):
+    folder, whole = filled
+    (folder / "one.bil").unlink()
+    check(store_in(folder), whole, 0, 0)
