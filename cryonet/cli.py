@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.cli_products import outlines
+from cryonet.cli_products import change, outlines
 from cryonet.cli_scene import scene_app
 from cryonet.command import Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
@@ -35,6 +35,7 @@ layers_app = group("List and compute feature layers.")
 app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
 app.command()(outlines)
+app.command()(change)
 
 
 def _version(wanted: bool) -> None:

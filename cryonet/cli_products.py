@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.command import Overwrite
+from cryonet.command import Out, Overwrite
 from cryonet.console import ConsoleProgress
 from cryonet.outlines import MIN_AREA
 
@@ -58,3 +58,39 @@ def outlines(
     typer.echo(f"wrote {out}: {told}")
     if divides is None:
         typer.echo("Glaciers are divided by connection; give --divides for those of an inventory.")
+
+
+def change(
+    before: Annotated[Path, typer.Argument(help="The earlier prediction's folder.")],
+    after: Annotated[Path, typer.Argument(help="The later prediction's folder.")],
+    out: Out,
+    divides: Annotated[
+        Path | None, typer.Option(help="An inventory (RGI, GLIMS) to divide glaciers by.")
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option(min=0, help="Metres over which errors of areas go together.")
+    ] = CORRELATION,
+    buffer: Annotated[
+        float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
+    ] = BUFFER,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare two predictions of one area: ice and lakes gained and lost, with a map."""
+    from cryonet.change_workflow import run_change
+
+    with ConsoleProgress("change") as progress:
+        total = run_change(
+            before,
+            after,
+            out,
+            divides=divides,
+            correlation=correlation,
+            buffer=buffer,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(
+        f"ice {total.before:.3f} → {total.after:.3f} km²: lost {total.loss:.3f} ± "
+        f"{total.loss_pm:.3f}, gained {total.gain:.3f} ± {total.gain_pm:.3f}"
+    )
+    typer.echo(f"wrote {out}")

@@ -15,6 +15,7 @@ from cryonet.plotting.comparison import plot_comparison
 from cryonet.plotting.differences import plot_differences
 from cryonet.plotting.gallery import layer_gallery
 from cryonet.plotting.maps import (
+    plot_change,
     plot_classes,
     plot_composite,
     plot_errors,
@@ -25,6 +26,7 @@ from cryonet.plotting.maps import (
 
 __all__ = [
     "layer_gallery",
+    "plot_change",
     "plot_classes",
     "plot_comparison",
     "plot_composite",

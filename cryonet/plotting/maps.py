@@ -18,6 +18,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from cryonet.change import KINDS
 from cryonet.chips import GAP, TEST, TRAIN, VALIDATION
 from cryonet.classes import CLASSES, NODATA
 from cryonet.errors import CryonetError, SceneError
@@ -139,6 +140,14 @@ def plot_classes(
     ax = axes_of(ax)
     rows = [(c.code, c.title, c.colour) for c in CLASSES]
     _draw_codes(ax, values, frame_of(codes), rows, title=title, legend=legend)
+    return ax
+
+
+def plot_change(codes: Values, *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Return the Axes with a map of the kinds of `cryonet.change`."""
+    ax = axes_of(ax)
+    rows = [(kind.code, kind.title, "#" + bytes(kind.rgb).hex()) for kind in KINDS]
+    _draw_codes(ax, np.asarray(codes), frame_of(codes), rows, title=title)
     return ax
 
 
