@@ -12,7 +12,7 @@ from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.cli_products import change, outlines
 from cryonet.cli_scene import scene_app
-from cryonet.command import Out, Overwrite, group
+from cryonet.command import Buffer, Correlation, Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
 from cryonet.console import (
     ConsoleProgress,
@@ -256,12 +256,8 @@ def evaluate(
     reliability: Annotated[
         Path | None, typer.Option(help="Draw how reliable the probabilities are, as PNG.")
     ] = None,
-    correlation: Annotated[
-        float, typer.Option(min=0, help="Metres over which errors of areas go together.")
-    ] = CORRELATION,
-    buffer: Annotated[
-        float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
-    ] = BUFFER,
+    correlation: Correlation = CORRELATION,
+    buffer: Buffer = BUFFER,
 ) -> None:
     """Score a prediction against labels, with its probabilities and areas."""
     scores = workflows.run_evaluation(

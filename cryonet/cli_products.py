@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.command import Out, Overwrite
+from cryonet.command import Buffer, Correlation, Out, Overwrite
 from cryonet.console import ConsoleProgress
 from cryonet.outlines import MIN_AREA
 
@@ -30,12 +30,8 @@ def outlines(
         Path | None,
         typer.Option(help="The scene's folder, for its elevation; the linked one by default."),
     ] = None,
-    correlation: Annotated[
-        float, typer.Option(min=0, help="Metres over which errors of areas go together.")
-    ] = CORRELATION,
-    buffer: Annotated[
-        float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
-    ] = BUFFER,
+    correlation: Correlation = CORRELATION,
+    buffer: Buffer = BUFFER,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the outlines of glaciers, their parts and lakes, with attributes of the RGI."""
@@ -67,12 +63,8 @@ def change(
     divides: Annotated[
         Path | None, typer.Option(help="An inventory (RGI, GLIMS) to divide glaciers by.")
     ] = None,
-    correlation: Annotated[
-        float, typer.Option(min=0, help="Metres over which errors of areas go together.")
-    ] = CORRELATION,
-    buffer: Annotated[
-        float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
-    ] = BUFFER,
+    correlation: Correlation = CORRELATION,
+    buffer: Buffer = BUFFER,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two predictions of one area: ice and lakes gained and lost, with a map."""

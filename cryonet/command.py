@@ -54,3 +54,9 @@ def group(text: str) -> typer.Typer:
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 Out = Annotated[Path, typer.Argument(help="What to write; it must not exist yet.")]
+Correlation = Annotated[
+    float, typer.Option(min=0, help="Metres over which errors of areas go together.")
+]
+Buffer = Annotated[
+    float, typer.Option(min=0, help="Pixels to either side of an outline, for areas.")
+]
