@@ -86,11 +86,13 @@ def run_change(
     codes = wrap_xr(
         change_codes(first["classes"].values, second["classes"].values), geobox, nodata=NODATA
     )
+    synthetic = any(data.attrs.get("synthetic") for data in (first, second))
     with whole_folder(target, error=SceneError) as work:
-        _write_map(codes, work, synthetic=any(d.attrs.get("synthetic") for d in (first, second)))
+        _write_map(codes, work, synthetic=synthetic)
         progress.step(3, 4, "writing")
-        _placed(glaciers, numbers, first, known).to_csv(work / "glaciers.csv", index=False)
-        lakes.drop(columns="number").to_csv(work / "lakes.csv", index=False)
+        placed = _placed(glaciers, numbers, first, known)
+        for name, rows in (("glaciers", placed), ("lakes", lakes)):
+            rows.assign(synthetic=synthetic).to_csv(work / f"{name}.csv", index=False)
         told = _summary(codes, (before, after), (first, second), total, lakes)
         (work / SUMMARY).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     progress.step(4, 4, "written")

@@ -47,7 +47,7 @@ def run_outlines(
 
     A GeoPackage has the layers ``glaciers``, ``parts`` and ``lakes``; GeoParquet holds one
     table a file: NAME.parquet has the glaciers, NAME_parts.parquet and NAME_lakes.parquet lie
-    beside it.
+    beside it. The column ``synthetic`` says whether scene or model were.
 
     Parameters
     ----------
@@ -87,7 +87,10 @@ def run_outlines(
         correlation=correlation,
         buffer=buffer,
     )
-    tables = _tables(outlines, glaciers, known)
+    tables = {
+        name: table.assign(synthetic=bool(found.attrs.get("synthetic")))
+        for name, table in _tables(outlines, glaciers, known).items()
+    }
     _write(tables, target)
     progress.step(4, 4, "written")
     return {name: len(table) for name, table in tables.items()}

@@ -191,7 +191,8 @@ def test_the_folder_tells_what_changed(maps, tmp_path):
     assert told["lakes_km2"]["growth"] == pytest.approx(200 * PIXEL)
     assert told["pixels"]["ice_gain"] == 50 and told["predictions"][0]["synthetic"] is True
     rows = pd.read_csv(out / "glaciers.csv")
-    assert len(rows) == 2 and rows["lon"].between(80, 90).all()
+    assert len(rows) == 2 and rows["lon"].between(80, 90).all() and rows["synthetic"].all()
+    assert pd.read_csv(out / "lakes.csv")["synthetic"].all()
     image = np.asarray(Image.open(out / "change.png").convert("RGB"))
     for kind in (k for k in KINDS if told["pixels"][k.name]):
         assert (image == kind.rgb).all(axis=-1).sum() > 50, kind.name

@@ -225,6 +225,7 @@ def test_the_files_tell_what_there_is(folders, ground, tmp_path):
     assert first["area_pm_prob_km2"] > deviation
     edges = 2 * (30 + 30) + 2 * 20 + 2 * (4 + 6)
     assert first["area_pm_buffer_km2"] == pytest.approx(0.5 * edges * pixel, rel=1e-3)
+    assert all(frame["synthetic"].all() for frame in (glaciers, parts, lakes))
     assert sorted(parts["class"]) == ["clean_ice", "clean_ice", "debris"]
     assert parts.groupby("cryonet_id")["area_km2"].sum().to_dict() == pytest.approx(
         glaciers.set_index("cryonet_id")["area_km2"].to_dict(), rel=1e-5
