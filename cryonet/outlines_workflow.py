@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,7 +16,7 @@ import xarray as xr
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import whole_file
 from cryonet.errors import SceneError
-from cryonet.glaciers import glacier_numbers
+from cryonet.glaciers import Numbers, glacier_numbers
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import build_stack
 from cryonet.outline_attributes import MapLayers, match_inventory, with_attributes
@@ -28,6 +30,61 @@ from cryonet.sources.divides import Divides, read_divides
 DRIVERS = {".gpkg": "GPKG", ".parquet": "Parquet"}
 
 _TERRAIN = ("elevation", "slope", "aspect_sin", "aspect_cos")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMap:
+    """A prediction with what outlines need of it.
+
+    Attributes
+    ----------
+    numbers
+        Of its glaciers.
+    known
+        The inventory that divides them, if there is one.
+    scene
+        The folder of its scene, if that is there.
+    dem_source
+        What the elevation is from.
+    attrs
+        Of the prediction.
+    """
+
+    layers: MapLayers
+    numbers: Numbers
+    known: Divides | None
+    scene: Path | None
+    dem_source: str | None
+    attrs: dict[str, Any]
+
+
+def open_map(
+    prediction: str | Path,
+    *,
+    divides: str | Path | None = None,
+    scene: str | Path | None = None,
+) -> OpenedMap:
+    """Return a prediction with its terrain and the numbers of its glaciers.
+
+    Parameters
+    ----------
+    divides, scene
+        As for `run_outlines`.
+    """
+    found = open_prediction(prediction)
+    geobox = geobox_of(found)
+    known = read_divides(divides, geobox) if divides else None
+    place = Path(scene) if scene else linked_scene(prediction)
+    terrain, dem = _terrain(place, found) if place else ({}, None)
+    codes = np.asarray(found["classes"].values)
+    return OpenedMap(
+        MapLayers(geobox, codes, np.asarray(found["probabilities"].values), terrain),
+        glacier_numbers(codes, known.numbers if known else None),
+        known,
+        place,
+        dem,
+        {str(key): value for key, value in found.attrs.items()},
+    )
 
 
 def run_outlines(
@@ -63,36 +120,28 @@ def run_outlines(
         If the name has another suffix, or stands there and may not be replaced.
     """
     target = Path(out)
-    _check_target(target, overwrite=overwrite)
-    progress.step(0, 4, "reading")
-    found = open_prediction(prediction)
-    geobox = geobox_of(found)
-    known = read_divides(divides, geobox) if divides else None
-    place = Path(scene) if scene else linked_scene(prediction)
-    terrain, dem = _terrain(place, found) if place else ({}, None)
-    progress.step(1, 4, "numbering glaciers")
-    codes = np.asarray(found["classes"].values)
-    numbers = glacier_numbers(codes, known.numbers if known else None)
-    progress.step(2, 4, "drawing outlines")
-    outlines = make_outlines(codes, numbers, geobox, min_area=min_area, smooth=smooth)
-    progress.step(3, 4, "measuring glaciers")
-    layers = MapLayers(geobox, codes, np.asarray(found["probabilities"].values), terrain)
-    date = str(found.attrs.get("datetime", ""))[:10] or None
+    check_target(target, DRIVERS, what="outlines", overwrite=overwrite)
+    progress.step(0, 3, "reading")
+    opened = open_map(prediction, divides=divides, scene=scene)
+    layers, numbers = opened.layers, opened.numbers
+    progress.step(1, 3, "drawing outlines")
+    outlines = make_outlines(layers.codes, numbers, layers.geobox, min_area=min_area, smooth=smooth)
+    progress.step(2, 3, "measuring glaciers")
     glaciers = with_attributes(
         outlines,
         numbers,
         layers,
-        date=date,
-        dem_source=dem,
+        date=str(opened.attrs.get("datetime", ""))[:10] or None,
+        dem_source=opened.dem_source,
         correlation=correlation,
         buffer=buffer,
     )
     tables = {
-        name: table.assign(synthetic=bool(found.attrs.get("synthetic")))
-        for name, table in _tables(outlines, glaciers, known).items()
+        name: table.assign(synthetic=bool(opened.attrs.get("synthetic")))
+        for name, table in _tables(outlines, glaciers, opened.known).items()
     }
     _write(tables, target)
-    progress.step(4, 4, "written")
+    progress.step(3, 3, "written")
     return {name: len(table) for name, table in tables.items()}
 
 
@@ -108,10 +157,17 @@ def linked_scene(prediction: str | Path) -> Path | None:
     return None
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if target.suffix not in DRIVERS:
+def check_target(target: Path, suffixes: Iterable[str], *, what: str, overwrite: bool) -> None:
+    """Refuse a file to write that has another suffix, or stands there already.
+
+    Raises
+    ------
+    SceneError
+        Naming the suffixes.
+    """
+    if target.suffix not in suffixes:
         raise SceneError(
-            "outlines are written otherwise", target.name, f"Name it with {' or '.join(DRIVERS)}."
+            f"{what} are written otherwise", target.name, f"Name it with {' or '.join(suffixes)}."
         )
     if target.exists() and not overwrite:
         rule = "Choose another name, or allow overwriting."
