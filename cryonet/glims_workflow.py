@@ -6,7 +6,6 @@ import json
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -75,7 +74,7 @@ def run_glims(
     if opened.scene is None:
         rule = "Its item tells images and days: give --scene."
         raise SceneError("the scene of the prediction is not there", str(prediction), rule)
-    item = read_item(opened.scene)
+    item, analysed = read_item(opened.scene), _analysed(prediction)
     images = source_images(item, submission)
     progress.step(1, 4, "drawing outlines")
     geobox, codes = opened.layers.geobox, opened.layers.codes
@@ -90,7 +89,7 @@ def run_glims(
     x, y = local_uncertainty(geobox, smooth=smooth)
     facts = Facts(
         _source_day(opened, images),
-        _analysed(prediction),
+        analysed,
         {"loc_unc_x": x, "loc_unc_y": y, "glob_unc_x": place, "glob_unc_y": place},
         bool(opened.attrs.get("synthetic")),
     )
@@ -138,8 +137,14 @@ def _source_day(opened: OpenedMap, images: tuple[SourceImage, ...]) -> date:
 
 def _analysed(prediction: str | Path) -> date:
     """Return the day on which the prediction was written."""
-    item: dict[str, Any] = json.loads((Path(prediction) / ITEM).read_text(encoding="utf-8"))
-    return date.fromisoformat(str(item["properties"]["created"])[:10])
+    file = Path(prediction) / ITEM
+    try:
+        return date.fromisoformat(str(json.loads(file.read_bytes())["properties"]["created"])[:10])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        rule = f"{ITEM} states created; predict anew with this version."
+        raise SceneError(
+            "the prediction does not tell when it was made", str(prediction), rule
+        ) from error
 
 
 def _choices(

@@ -340,8 +340,13 @@ def test_what_people_must_say_is_asked_for(folders, tmp_path):
     with pytest.raises(SceneError, match=r"does not fit.*anlst_affl of session holds 254 bytes"):
         long = state_submission(PEOPLE[:1], PEOPLE[1], "ü" * 128)
         run_glims(made, tmp_path / "glims.zip", long)
+    told = (made / "prediction.json").read_text()
+    (made / "prediction.json").write_text(told.replace('"created"', '"made"'))
+    with pytest.raises(SceneError, match="does not tell when it was made"):
+        run_glims(made, tmp_path / "glims.zip", submission())
     shutil.rmtree(place)
     with pytest.raises(SceneError, match="scene of the prediction is not there"):
+        (made / "prediction.json").write_text(told)
         run_glims(made, tmp_path / "glims.zip", submission())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map"]
 
