@@ -11,8 +11,11 @@ import typer
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.command import Buffer, Correlation, Out, Overwrite
 from cryonet.console import ConsoleProgress
+from cryonet.correction_record import correction_lines
 from cryonet.glims_submission import state_submission
 from cryonet.outlines import MIN_AREA
+from cryonet.prediction import read_passport
+from cryonet.remarks import hand_remarks
 
 Prediction = Annotated[Path, typer.Argument(help="A prediction's folder.")]
 MinArea = Annotated[float, typer.Option(min=0, help="Glaciers and lakes below are left out, km².")]
@@ -55,6 +58,7 @@ def outlines(
             overwrite=overwrite,
             progress=progress,
         )
+    _say_hand(prediction)
     typer.echo(f"wrote {out}: {_counted(counts)}")
     if divides is None:
         typer.echo("Glaciers are divided by connection; give --divides for those of an inventory.")
@@ -88,6 +92,32 @@ def change(
         f"{total.loss_pm:.3f}, gained {total.gain:.3f} ± {total.gain_pm:.3f}"
     )
     typer.echo(f"wrote {out}")
+
+
+def correct(
+    prediction: Prediction,
+    corrections: Annotated[
+        Path, typer.Argument(help="Polygons: .gpkg, .geojson, .shp or zipped; later ones win.")
+    ],
+    out: Out,
+    field: Annotated[
+        str, typer.Option(help="The column with the class, name or number.")
+    ] = "class",
+    by: Annotated[str, typer.Option(help="Who drew them, where their column by is empty.")] = "",
+    comment: Annotated[str, typer.Option(help="Why, where their column comment is empty.")] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Burn polygons drawn by hand into a prediction; the model's own map is kept beside."""
+    from cryonet.correct_workflow import run_correct
+
+    with ConsoleProgress("correct") as progress:
+        done = run_correct(
+            prediction, corrections, out, field=field, by=by, comment=comment,
+            overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    for line in correction_lines(done.rows):
+        typer.echo(line)
+    typer.echo(f"wrote {out}: {done.record['changed']:,} pixels changed class")
 
 
 def glims(
@@ -128,6 +158,7 @@ def glims(
             prediction, out, submission, divides=divides, scene=scene, min_area=min_area,
             smooth=smooth, overwrite=overwrite, progress=progress,
         )  # fmt: skip
+    _say_hand(prediction)
     typer.echo(f"wrote {out}: {_counted(counts)}")
     if left_out:
         typer.echo(f"left out {left_out} lakes: too small, or at no glacier")
@@ -143,6 +174,11 @@ def glims_check(package: Annotated[Path, typer.Argument(help="A package: .zip.")
     if found.faults:
         raise typer.Exit(2)
     typer.echo(f"{package} keeps the rules: {_counted(found.counts)}")
+
+
+def _say_hand(prediction: Path) -> None:
+    for remark in hand_remarks(read_passport(prediction).get("prediction", {})):
+        typer.echo(remark)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

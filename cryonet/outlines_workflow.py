@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
@@ -15,13 +13,14 @@ import xarray as xr
 
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import whole_file
+from cryonet.corrections import hand_set, settled_probabilities
 from cryonet.errors import SceneError
-from cryonet.glaciers import Numbers, glacier_numbers
+from cryonet.glaciers import Numbers, glacier_numbers, lakes_of
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import build_stack
-from cryonet.outline_attributes import MapLayers, match_inventory, with_attributes
+from cryonet.outline_attributes import MapLayers, hand_areas, match_inventory, with_attributes
 from cryonet.outlines import MIN_AREA, Outlines, make_outlines
-from cryonet.prediction import ITEM, open_prediction
+from cryonet.prediction import linked_items, open_prediction
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import ITEM_NAME, open_scene
 from cryonet.sources.divides import Divides, read_divides
@@ -78,7 +77,7 @@ def open_map(
     terrain, dem = _terrain(place, found) if place else ({}, None)
     codes = np.asarray(found["classes"].values)
     return OpenedMap(
-        MapLayers(geobox, codes, np.asarray(found["probabilities"].values), terrain),
+        MapLayers(geobox, codes, settled_probabilities(found), terrain, hand_set(found)),
         glacier_numbers(codes, known.numbers if known else None),
         known,
         place,
@@ -138,7 +137,7 @@ def run_outlines(
     )
     tables = {
         name: table.assign(synthetic=bool(opened.attrs.get("synthetic")))
-        for name, table in _tables(outlines, glaciers, opened.known).items()
+        for name, table in _tables(outlines, glaciers, layers, opened.known).items()
     }
     _write(tables, target)
     progress.step(3, 3, "written")
@@ -147,14 +146,8 @@ def run_outlines(
 
 def linked_scene(prediction: str | Path) -> Path | None:
     """Return the folder of the scene that a prediction's item links to, if it is there."""
-    file = Path(prediction) / ITEM
-    if not file.is_file():
-        return None
-    for link in json.loads(file.read_text(encoding="utf-8")).get("links", ()):
-        where = Path(prediction) / unquote(str(link.get("href", "")))
-        if link.get("rel") == "derived_from" and where.name == ITEM_NAME and where.is_file():
-            return where.parent.resolve()
-    return None
+    items = linked_items(prediction).values()
+    return next((where.parent for where in items if where.name == ITEM_NAME), None)
 
 
 def check_target(target: Path, suffixes: Iterable[str], *, what: str, overwrite: bool) -> None:
@@ -195,17 +188,23 @@ def _terrain(place: Path, found: xr.Dataset) -> tuple[dict[str, Any], str | None
 
 
 def _tables(
-    outlines: Outlines, glaciers: gpd.GeoDataFrame, known: Divides | None
+    outlines: Outlines,
+    glaciers: gpd.GeoDataFrame,
+    layers: MapLayers,
+    known: Divides | None,
 ) -> dict[str, gpd.GeoDataFrame]:
     """Return the tables to write; parts carry their glacier's name."""
     names = dict(zip(outlines.glaciers["number"], glaciers["cryonet_id"], strict=True))
     parts = outlines.parts.assign(cryonet_id=[names[n] for n in outlines.parts["number"]])
     if known is not None:
         glaciers = match_inventory(glaciers, known.outlines, known.identifier)
+    lakes = outlines.lakes.assign(
+        hand_km2=hand_areas(lakes_of(layers.codes), outlines.lakes["number"], layers)
+    )
     return {
         "glaciers": glaciers,
         "parts": parts[["cryonet_id", "class", "area_km2", "geometry"]],
-        "lakes": outlines.lakes[["area_km2", "geometry"]],
+        "lakes": lakes[["area_km2", "hand_km2", "geometry"]],
     }
 
 

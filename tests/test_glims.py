@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from conftest import grid
 from cryonet.cli import app
+from cryonet.correct_workflow import run_correct
 from cryonet.errors import CryonetError, GridError, SceneError
 from cryonet.glaciers import glacier_numbers
 from cryonet.glims_description import describe_processing
@@ -404,6 +405,22 @@ def test_an_outline_over_the_antimeridian_is_refused(tmp_path):
             found.features, pd.DataFrame(), (), submission(),
             Facts(None, None, {}, False), footprint={}, description="",
         )  # fmt: skip
+
+
+def test_a_corrected_map_says_so(folders, tmp_path):
+    made, _ = folders
+    left, _, _, top = GRID.extent.boundingbox
+    nunatak = shapely.box(left + 80, top - 280, left + 280, top - 80)
+    edits = gpd.GeoDataFrame(
+        {"class": ["clean_ice"], "by": ["R. Oe"]}, geometry=[nunatak], crs=GRID.crs.proj
+    )
+    edits.to_file(tmp_path / "edits.gpkg")
+    run_correct(made, tmp_path / "edits.gpkg", tmp_path / "corrected")
+    out = tmp_path / "glims.zip"
+    counts, _ = run_glims(tmp_path / "corrected", out, submission())
+    assert counts["intrnl_rock"] == 0 and counts["glac_bound"] == 2
+    session = unpacked(out, tmp_path / "files")["session"]
+    assert "Corrected by hand in 1 polygon (400 pixels) by R. Oe." in session["proc_desc"].iloc[0]
 
 
 def test_a_long_description_is_shortened_by_sentences():
