@@ -113,7 +113,8 @@ def run_correct(
     with whole_folder(target, error=SceneError) as work:
         _copy_model(base, work, made, corrected=earlier is not None)
         _write(made, {"classes": codes, NUMBERS: owners}, work)
-        with_left(every, owners).to_file(work / POLYGONS, layer="corrections", driver="GPKG")
+        told = with_left(every, owners).assign(synthetic=bool(attrs.get("synthetic")))
+        told.to_file(work / POLYGONS, layer="corrections", driver="GPKG")
         made.write_texts(work, target, passport=passport, sources=_sources(base, target))
     progress.step(3, 3, "written")
     return Corrected(record, rows)

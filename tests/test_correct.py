@@ -160,6 +160,7 @@ def test_model_and_hand_are_kept_apart(folders, ground, edits, tmp_path):  # noq
     assert told[0] == {"other": {"pixels": 24, "km2": 0.0024}}
     assert {k: v["pixels"] for k, v in told[1].items()} == {"debris": 200, "lake": 120}
     assert told[2] == {"debris": {"pixels": 15, "km2": 0.0015}}
+    assert rows["synthetic"].all()
     assert rows.geometry.iloc[1].equals(box(50, 15, 66, 35))
     passport = read_passport(out)
     (step,) = passport["corrections"]
