@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from cryonet.areas import BUFFER, CORRELATION, area_spread, buffer_area
 from cryonet.classes import NODATA
+from cryonet.corrections import settled_probabilities
 from cryonet.errors import GridError
 from cryonet.glaciers import ICE, LAKE, Numbers, glacier_numbers, surroundings
 from cryonet.grid import check_same_grid, geobox_of, pixel_areas
@@ -204,7 +205,7 @@ class _Maps:
         known = (codes[0] != NODATA) & (codes[1] != NODATA)
         first, second = (np.where(known, c, NODATA) for c in codes)
         likely = [
-            np.where(known, data["probabilities"].values[list(ICE)].sum(axis=0), np.nan)
+            np.where(known, settled_probabilities(data)[list(ICE)].sum(axis=0), np.nan)
             for data in (before, after)
         ]
         ice = [np.isin(c, ICE) for c in (first, second)]

@@ -159,6 +159,7 @@ def _summary(
                 "datetime": str(data.attrs.get("datetime", "")),
                 "model": str(data.attrs.get("model", "")),
                 "synthetic": bool(data.attrs.get("synthetic")),
+                "corrections": data.attrs.get("corrections"),
             }
             for folder, data in zip(folders, maps, strict=True)
         ],

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.cli_products import change, outlines
+from cryonet.cli_products import change, correct, glims, glims_check, outlines
 from cryonet.cli_scene import scene_app
 from cryonet.command import Buffer, Correlation, Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
@@ -28,7 +28,7 @@ from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
 from cryonet.prediction import read_passport
 from cryonet.rank import is_first_process
-from cryonet.remarks import prediction_remarks
+from cryonet.remarks import hand_remarks, prediction_remarks
 
 app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
 layers_app = group("List and compute feature layers.")
@@ -36,6 +36,9 @@ app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
 app.command()(outlines)
 app.command()(change)
+app.command()(correct)
+app.command()(glims)
+app.command("glims-check")(glims_check)
 
 
 def _version(wanted: bool) -> None:
@@ -269,6 +272,8 @@ def evaluate(
         correlation=correlation,
         buffer=buffer,
     )
+    for remark in hand_remarks(read_passport(prediction).get("prediction", {})):
+        typer.echo(remark)
     tables = (score_table, confusion_table, probability_table, area_uncertainty_table)
     Console().print(*(table(scores) for table in tables))
 

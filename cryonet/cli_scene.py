@@ -16,6 +16,7 @@ from cryonet.console import ConsoleProgress, areas_table, candidates_table
 from cryonet.insar_order import order_lines, submit_order
 from cryonet.insar_order_table import pairs_table
 from cryonet.insar_scene import LOOKS, add_insar
+from cryonet.label_workflow import run_add_labels
 from cryonet.sample_scene import sample_scene
 from cryonet.samples import MIRROR, SAMPLES
 from cryonet.scene import read_item
@@ -164,6 +165,21 @@ def scene_add_insar(
     with ConsoleProgress("add-insar") as progress:
         add_insar(scene, products, looks=looks, overwrite=overwrite, progress=progress)
     _show_scene(scene)
+
+
+@scene_app.command("add-labels")
+def scene_add_labels(
+    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
+    prediction: Annotated[Path, typer.Argument(help="The folder of its corrected prediction.")],
+    extent: Annotated[
+        str, typer.Option(help="corrections: pixels set by hand alone; map: all, with them.")
+    ] = "corrections",
+    overwrite: Overwrite = False,
+) -> None:
+    """Make labels of what was corrected by hand in a prediction of the scene."""
+    pixels = run_add_labels(scene, prediction, extent=extent, overwrite=overwrite)
+    _show_scene(scene)
+    typer.echo(f"labelled {pixels:,} pixels: {extent}")
 
 
 @scene_app.command("order-insar")

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from cryonet.areas import BUFFER, CORRELATION, AreaEstimate, estimate_areas
 from cryonet.calibrate import BINS, Reliability, classwise_ece, labelled, temper, top_label
 from cryonet.classes import CLASSES
+from cryonet.corrections import settled_probabilities
 from cryonet.grid import geobox_of, pixel_areas
 from cryonet.metrics import class_scores, confusion, macro_iou, micro_iou
 
@@ -216,6 +217,8 @@ def score_prediction(
     """Return the scores of a prediction's classes, probabilities and areas.
 
     Areas are those of the labelled pixels that count, so that they compare with the labelled.
+    Of a corrected prediction classes and areas are those with the corrections, and the
+    probabilities that are scored the model's own.
 
     Parameters
     ----------
@@ -247,7 +250,7 @@ def score_prediction(
         ),
         areas=estimate_areas(
             codes,
-            shares,
+            settled_probabilities(prediction),
             geobox,
             classes=names,
             mask=counted if mask is None else counted & mask,

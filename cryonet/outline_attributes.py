@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from cryonet.areas import BUFFER, CORRELATION, area_spread, buffer_area
 from cryonet.glaciers import ICE, Numbers, lakes_of, surroundings, touching
-from cryonet.grid import Window
+from cryonet.grid import Window, pixel_areas
 from cryonet.outlines import EQUAL_AREA, Outlines
 
 #: Pixels round a glacier whose probability of ice counts towards its area. Our choice: ice
@@ -51,12 +51,15 @@ class MapLayers:
     terrain
         By name, ``(y, x)``: ``elevation`` in m, ``slope`` in degrees, ``aspect_sin`` and
         ``aspect_cos``; empty if there is no elevation model.
+    hand
+        Where the class was set by hand ``(y, x)``; None if it was nowhere.
     """
 
     geobox: GeoBox
     codes: NDArray[np.integer]
     probabilities: NDArray[np.floating]
     terrain: Mapping[str, NDArray[np.floating]]
+    hand: NDArray[np.bool_] | None = None
 
 
 def with_attributes(
@@ -73,10 +76,10 @@ def with_attributes(
 
     Names are those of the Randolph Glacier Inventory 7.0; those that only it can give are
     empty, 9 is not assigned. Ours besides: ``cryonet_id``, made of a point inside the glacier;
-    ``clean_km2`` and ``debris_km2``; the area that probabilities expect and its standard
-    deviation (`cryonet.areas.area_spread`, over the glacier and five pixels round it), and the
-    area of a buffer to one side of its outline (`cryonet.areas.buffer_area`, divides left
-    out).
+    ``clean_km2`` and ``debris_km2``; ``hand_km2``, of pixels that were set by hand; the area
+    that probabilities expect and its standard deviation (`cryonet.areas.area_spread`, over the
+    glacier and five pixels round it), and the area of a buffer to one side of its outline
+    (`cryonet.areas.buffer_area`, divides left out).
 
     Parameters
     ----------
@@ -105,9 +108,28 @@ def with_attributes(
         "subm_id": None, "src_date": date, "primeclass": 0, "conn_lvl": NOT_ASSIGNED,
         "surge_type": NOT_ASSIGNED, "glac_name": None, "is_rgi6": 0, "lmax_m": np.nan,
         "dem_source": dem_source if layers.terrain else None,
+        "hand_km2": hand_areas(numbers, whole["number"], layers),
     }  # fmt: skip
     made: gpd.GeoDataFrame = whole.assign(**fixed).drop(columns="number")
     return made[[*(c for c in made.columns if c != "geometry"), "geometry"]]
+
+
+def hand_areas(
+    numbers: Numbers, index: Sequence[int] | pd.Series, layers: MapLayers
+) -> NDArray[np.float64]:
+    """Return the area of pixels set by hand in each glacier or lake, km².
+
+    Parameters
+    ----------
+    numbers
+        Of the pixels ``(y, x)``.
+    index
+        Those that are asked for.
+    """
+    if layers.hand is None or not layers.hand.any():
+        return np.zeros(len(index))
+    areas = pixel_areas(layers.geobox) * layers.hand
+    return np.asarray(ndimage.sum_labels(areas, numbers, np.asarray(index)), np.float64)
 
 
 def match_inventory(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
@@ -13,13 +13,14 @@ import xarray as xr
 
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import whole_file
+from cryonet.corrections import hand_set, settled_probabilities
 from cryonet.errors import SceneError
-from cryonet.glaciers import glacier_numbers
+from cryonet.glaciers import Numbers, glacier_numbers, lakes_of
 from cryonet.grid import check_same_grid, geobox_of
 from cryonet.layers import build_stack
-from cryonet.outline_attributes import MapLayers, match_inventory, with_attributes
+from cryonet.outline_attributes import MapLayers, hand_areas, match_inventory, with_attributes
 from cryonet.outlines import MIN_AREA, Outlines, make_outlines
-from cryonet.prediction import ITEM, open_prediction
+from cryonet.prediction import linked_items, open_prediction
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import ITEM_NAME, open_scene
 from cryonet.sources.divides import Divides, read_divides
@@ -28,6 +29,61 @@ from cryonet.sources.divides import Divides, read_divides
 DRIVERS = {".gpkg": "GPKG", ".parquet": "Parquet"}
 
 _TERRAIN = ("elevation", "slope", "aspect_sin", "aspect_cos")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMap:
+    """A prediction with what outlines need of it.
+
+    Attributes
+    ----------
+    numbers
+        Of its glaciers.
+    known
+        The inventory that divides them, if there is one.
+    scene
+        The folder of its scene, if that is there.
+    dem_source
+        What the elevation is from.
+    attrs
+        Of the prediction.
+    """
+
+    layers: MapLayers
+    numbers: Numbers
+    known: Divides | None
+    scene: Path | None
+    dem_source: str | None
+    attrs: dict[str, Any]
+
+
+def open_map(
+    prediction: str | Path,
+    *,
+    divides: str | Path | None = None,
+    scene: str | Path | None = None,
+) -> OpenedMap:
+    """Return a prediction with its terrain and the numbers of its glaciers.
+
+    Parameters
+    ----------
+    divides, scene
+        As for `run_outlines`.
+    """
+    found = open_prediction(prediction)
+    geobox = geobox_of(found)
+    known = read_divides(divides, geobox) if divides else None
+    place = Path(scene) if scene else linked_scene(prediction)
+    terrain, dem = _terrain(place, found) if place else ({}, None)
+    codes = np.asarray(found["classes"].values)
+    return OpenedMap(
+        MapLayers(geobox, codes, settled_probabilities(found), terrain, hand_set(found)),
+        glacier_numbers(codes, known.numbers if known else None),
+        known,
+        place,
+        dem,
+        {str(key): value for key, value in found.attrs.items()},
+    )
 
 
 def run_outlines(
@@ -63,55 +119,48 @@ def run_outlines(
         If the name has another suffix, or stands there and may not be replaced.
     """
     target = Path(out)
-    _check_target(target, overwrite=overwrite)
-    progress.step(0, 4, "reading")
-    found = open_prediction(prediction)
-    geobox = geobox_of(found)
-    known = read_divides(divides, geobox) if divides else None
-    place = Path(scene) if scene else linked_scene(prediction)
-    terrain, dem = _terrain(place, found) if place else ({}, None)
-    progress.step(1, 4, "numbering glaciers")
-    codes = np.asarray(found["classes"].values)
-    numbers = glacier_numbers(codes, known.numbers if known else None)
-    progress.step(2, 4, "drawing outlines")
-    outlines = make_outlines(codes, numbers, geobox, min_area=min_area, smooth=smooth)
-    progress.step(3, 4, "measuring glaciers")
-    layers = MapLayers(geobox, codes, np.asarray(found["probabilities"].values), terrain)
-    date = str(found.attrs.get("datetime", ""))[:10] or None
+    check_target(target, DRIVERS, what="outlines", overwrite=overwrite)
+    progress.step(0, 3, "reading")
+    opened = open_map(prediction, divides=divides, scene=scene)
+    layers, numbers = opened.layers, opened.numbers
+    progress.step(1, 3, "drawing outlines")
+    outlines = make_outlines(layers.codes, numbers, layers.geobox, min_area=min_area, smooth=smooth)
+    progress.step(2, 3, "measuring glaciers")
     glaciers = with_attributes(
         outlines,
         numbers,
         layers,
-        date=date,
-        dem_source=dem,
+        date=str(opened.attrs.get("datetime", ""))[:10] or None,
+        dem_source=opened.dem_source,
         correlation=correlation,
         buffer=buffer,
     )
     tables = {
-        name: table.assign(synthetic=bool(found.attrs.get("synthetic")))
-        for name, table in _tables(outlines, glaciers, known).items()
+        name: table.assign(synthetic=bool(opened.attrs.get("synthetic")))
+        for name, table in _tables(outlines, glaciers, layers, opened.known).items()
     }
     _write(tables, target)
-    progress.step(4, 4, "written")
+    progress.step(3, 3, "written")
     return {name: len(table) for name, table in tables.items()}
 
 
 def linked_scene(prediction: str | Path) -> Path | None:
     """Return the folder of the scene that a prediction's item links to, if it is there."""
-    file = Path(prediction) / ITEM
-    if not file.is_file():
-        return None
-    for link in json.loads(file.read_text(encoding="utf-8")).get("links", ()):
-        where = Path(prediction) / unquote(str(link.get("href", "")))
-        if link.get("rel") == "derived_from" and where.name == ITEM_NAME and where.is_file():
-            return where.parent.resolve()
-    return None
+    items = linked_items(prediction).values()
+    return next((where.parent for where in items if where.name == ITEM_NAME), None)
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if target.suffix not in DRIVERS:
+def check_target(target: Path, suffixes: Iterable[str], *, what: str, overwrite: bool) -> None:
+    """Refuse a file to write that has another suffix, or stands there already.
+
+    Raises
+    ------
+    SceneError
+        Naming the suffixes.
+    """
+    if target.suffix not in suffixes:
         raise SceneError(
-            "outlines are written otherwise", target.name, f"Name it with {' or '.join(DRIVERS)}."
+            f"{what} are written otherwise", target.name, f"Name it with {' or '.join(suffixes)}."
         )
     if target.exists() and not overwrite:
         rule = "Choose another name, or allow overwriting."
@@ -139,17 +188,23 @@ def _terrain(place: Path, found: xr.Dataset) -> tuple[dict[str, Any], str | None
 
 
 def _tables(
-    outlines: Outlines, glaciers: gpd.GeoDataFrame, known: Divides | None
+    outlines: Outlines,
+    glaciers: gpd.GeoDataFrame,
+    layers: MapLayers,
+    known: Divides | None,
 ) -> dict[str, gpd.GeoDataFrame]:
     """Return the tables to write; parts carry their glacier's name."""
     names = dict(zip(outlines.glaciers["number"], glaciers["cryonet_id"], strict=True))
     parts = outlines.parts.assign(cryonet_id=[names[n] for n in outlines.parts["number"]])
     if known is not None:
         glaciers = match_inventory(glaciers, known.outlines, known.identifier)
+    lakes = outlines.lakes.assign(
+        hand_km2=hand_areas(lakes_of(layers.codes), outlines.lakes["number"], layers)
+    )
     return {
         "glaciers": glaciers,
         "parts": parts[["cryonet_id", "class", "area_km2", "geometry"]],
-        "lakes": outlines.lakes[["area_km2", "geometry"]],
+        "lakes": lakes[["area_km2", "hand_km2", "geometry"]],
     }
 
 

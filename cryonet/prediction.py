@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import rioxarray
@@ -18,9 +19,24 @@ from cryonet.classes import NODATA
 from cryonet.cog import open_raster, write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import geobox_of
-from cryonet.prediction_record import ITEM, PASSPORT, STEP, PredictionRecord, to_bytes
+from cryonet.prediction_record import (
+    ITEM,
+    MODEL,
+    NUMBERS,
+    PASSPORT,
+    STEP,
+    PredictionRecord,
+    to_bytes,
+)
 
-__all__ = ["ITEM", "PASSPORT", "open_prediction", "read_passport", "write_prediction"]
+__all__ = [
+    "ITEM",
+    "PASSPORT",
+    "linked_items",
+    "open_prediction",
+    "read_passport",
+    "write_prediction",
+]
 
 
 def write_prediction(
@@ -80,8 +96,28 @@ def read_passport(path: str | Path) -> dict[str, Any]:
     return dict(found)
 
 
+def linked_items(path: str | Path) -> dict[str, Path]:
+    """Return the files that the item of a prediction says it is derived from, by their titles.
+
+    Links to other machines, and files that are not there, are left out.
+    """
+    folder = Path(path)
+    if not (folder / ITEM).is_file():
+        return {}
+    found = {}
+    for link in json.loads((folder / ITEM).read_text(encoding="utf-8")).get("links", ()):
+        where = folder / unquote(str(link.get("href", "")))
+        if link.get("rel") == "derived_from" and where.is_file():
+            found[str(link.get("title", where.name))] = where.resolve()
+    return found
+
+
 def open_prediction(path: str | Path) -> xr.Dataset:
     """Return the prediction in folder `path`, as it was made: of an ensemble with disagreement.
+
+    Of a corrected one ``classes`` are those with the corrections, ``model_classes`` those of the
+    model, and ``corrections`` the number of the polygon that set each pixel, 0 where it is the
+    model's. Probabilities, confidence and disagreement are always the model's own.
 
     Raises
     ------
@@ -90,12 +126,13 @@ def open_prediction(path: str | Path) -> xr.Dataset:
     """
     folder = Path(path)
     passport = read_passport(folder)
-    arrays: dict[str, NDArray[np.uint8]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     names: list[str] = []
     geobox = None
     attrs = passport.get("prediction", {})
     shares = ["confidence", "disagreement"] if "members" in attrs else ["confidence"]
-    for asset in ("classes", "probabilities", *shares):
+    hand = [MODEL, NUMBERS] if "corrections" in attrs else []
+    for asset in ("classes", "probabilities", *shares, *hand):
         file = folder / f"{asset}.tif"
         with open_raster(file) as source:
             names = list(source.descriptions) if asset == "probabilities" else names
@@ -108,6 +145,7 @@ def open_prediction(path: str | Path) -> xr.Dataset:
     layers = {
         "classes": wrap_xr(arrays["classes"][0], geobox, nodata=NODATA),
         **{name: wrap_xr(_from_bytes(arrays[name][0]), geobox) for name in shares},
+        **{name: wrap_xr(arrays[name][0], geobox) for name in hand},
         "probabilities": wrap_xr(
             _from_bytes(arrays["probabilities"]), geobox, axis=1, dims=("class", "y", "x")
         ).assign_coords({"class": names}),

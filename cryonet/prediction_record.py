@@ -32,6 +32,10 @@ from cryonet.stac import (
 
 PASSPORT, ITEM = "passport.json", "prediction.json"
 
+#: What a corrected prediction has besides: the classes as the model gave them, the number of the
+#: polygon that set each pixel, 0 where it is the model's, and the polygons.
+MODEL, NUMBERS, POLYGONS = "model_classes", "corrections", "corrections.gpkg"
+
 #: Probabilities and confidence are stored in steps of 1/250 as bytes, 255 for missing.
 STEP = 1 / 250
 
@@ -50,13 +54,19 @@ class PredictionRecord:
         The rasters of one band that are shares of one: confidence, of several models also
         disagreement.
     attrs
-        How it was made.
+        How it was made; of a corrected one with ``corrections``, see
+        `cryonet.correction_record.summary`.
     """
 
     geobox: GeoBox
     classes: tuple[str, ...]
     shares: tuple[str, ...]
     attrs: dict[str, Any]
+
+    @property
+    def corrected(self) -> bool:
+        """Whether polygons were drawn over it."""
+        return "corrections" in self.attrs
 
     def rasters(self) -> dict[str, dict[str, Any]]:
         """Return how each raster is stored, by name: options of `cryonet.cog.write_cog`."""
@@ -70,6 +80,12 @@ class PredictionRecord:
                 "tags": {f"CLASS_{c.code}": c.name for c in shown} | origin,
             }
         }
+        if self.corrected:
+            stored[NUMBERS] = {
+                "bands": [Band(NUMBERS, "number of the polygon")],
+                "nodata": 0,
+                "tags": origin,
+            }
         for name, bands in (("probabilities", self.classes), *((s, (s,)) for s in self.shares)):
             stored[name] = {
                 "bands": [Band(band, "1", STEP) for band in bands],
@@ -127,7 +143,13 @@ class PredictionRecord:
                     extra_fields={"bands": bands},
                 ),
             )
-        item.assets["classes"].extra_fields |= class_fields(len(self.classes))
+        for asset in ("classes", *([MODEL] if self.corrected else [])):
+            item.assets[asset].extra_fields |= class_fields(len(self.classes))
+        if self.corrected:
+            polygons = pystac.Asset(
+                f"./{POLYGONS}", media_type=pystac.MediaType.GEOPACKAGE, roles=["metadata"]
+            )
+            item.add_asset("polygons", polygons)
         item.add_asset(
             "passport",
             pystac.Asset(f"./{PASSPORT}", media_type=pystac.MediaType.JSON, roles=["metadata"]),
@@ -141,8 +163,13 @@ class PredictionRecord:
             "raster:spatial_resolution": resolution(self.geobox),
         }
         share = {**stored, "unit": "1", "raster:scale": STEP, "raster:offset": 0.0}
+        hand = {
+            MODEL: [{"name": "classes", **stored}],
+            NUMBERS: [{"name": NUMBERS, **stored, "data_type": "uint32", "nodata": 0}],
+        }
         return {
             "classes": [{"name": "classes", **stored}],
+            **(hand if self.corrected else {}),
             "probabilities": [{"name": n, **share} for n in self.classes],
             **{name: [{"name": name, **share}] for name in self.shares},
         }
@@ -161,4 +188,6 @@ def to_bytes(name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
 def _lineage(attrs: Mapping[str, Any]) -> str:
     model, scene = attrs.get("model"), attrs.get("scene")
     of = (f" by the model {model}" if model else "") + (f" from the scene {scene}" if scene else "")
-    return f"Classes predicted{of}: {PASSPORT} holds inputs, hashes and settings."
+    hand = attrs.get("corrections")
+    then = f", then corrected by hand in {hand['polygons']} polygons" if hand else ""
+    return f"Classes predicted{of}{then}: {PASSPORT} holds inputs, hashes and settings."

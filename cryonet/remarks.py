@@ -27,4 +27,15 @@ def prediction_remarks(attrs: Mapping[Any, Any]) -> list[str]:
                 )
         if held := member.get("batch_held"):
             said.append(f"Memory held {held} windows at once, fewer than were asked for.")
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys([*said, *hand_remarks(attrs)]))
+
+
+def hand_remarks(attrs: Mapping[Any, Any]) -> list[str]:
+    """Return how much of a prediction was set by hand, and what its areas make of it."""
+    hand = attrs.get("corrections")
+    if not hand:
+        return []
+    return [
+        f"{hand['pixels']:,} pixels ({hand['km2']:.3f} km²) were set by hand in "
+        f"{hand['polygons']} polygons; ± from probabilities takes them as certain."
+    ]

@@ -126,7 +126,11 @@ def add_to_scene(
                 shutil.copy2(file, work / file.name)
         for asset, names in assets.items():
             file = work / f"{asset}.tif"
-            described = _write_measures(added, names, Storage(), file)
+            described = (
+                _write_labels(added, file)
+                if asset == "labels"
+                else _write_measures(added, names, Storage(), file)
+            )
             item["assets"][asset] = _asset(file, described, added, item["properties"]).to_dict()
         before = item.get("stac_extensions", [])
         item["stac_extensions"] = list(dict.fromkeys([*before, *declared(item)]))

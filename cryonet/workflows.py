@@ -296,7 +296,8 @@ def run_evaluation(
     if reliability is not None:
         _plot_reliability(scores, Path(reliability))
     if out is not None:
-        text = json.dumps({"split": split, **scores.to_dict()}, indent=2) + "\n"
+        told = {"split": split, "corrections": found.attrs.get("corrections")}
+        text = json.dumps({**told, **scores.to_dict()}, indent=2) + "\n"
         with whole_file(Path(out)) as file:
             file.write_text(text, encoding="utf-8")
     return scores

@@ -101,12 +101,12 @@ def read_polygons(path: str | Path, target: GeoBox, *, role: str = "glacier") ->
     GridError
         If no polygon comes near the target grid.
     """
-    frame, where = _opened(path)
+    frame, where = open_features(path)
     parts = _by_line_type(frame, role, where.name)
     near, mended, skipped = _meeting(parts["used"], target, where.name)
     holes, mended_holes, _ = _polygonal(parts["cut_out"])
-    cut = _near(holes, target)
-    left = _near(parts["left_out"].geometry, target)
+    cut = near_grid(holes, target)
+    left = near_grid(parts["left_out"].geometry, target)
     kinds = {"used": near, "cut_out": cut, "left_out": left}
     return Polygons(
         tuple(_without(near, cut)),
@@ -126,17 +126,26 @@ def read_named(path: str | Path, target: GeoBox) -> gpd.GeoDataFrame:
     SceneError, GridError
         As `read_polygons`.
     """
-    frame, where = _opened(path)
+    frame, where = open_features(path)
     used = _by_line_type(frame, "glacier", where.name)["used"]
     near, _, _ = _meeting(used, target, where.name)
     return used.loc[near.index].set_geometry(near)
 
 
-def _opened(path: str | Path) -> tuple[gpd.GeoDataFrame, Path]:
+def open_features(
+    path: str | Path, *, columns: tuple[str, ...] = COLUMNS
+) -> tuple[gpd.GeoDataFrame, Path]:
+    """Return the features of a vector file with those of `columns` that it has, and its path.
+
+    Raises
+    ------
+    SceneError
+        If the file is missing, of another kind, damaged, or has no CRS or no geometry.
+    """
     where = Path(path).absolute()
     if not where.is_file():
         raise SceneError("the file does not exist", str(path), "Give the path of a vector file.")
-    return _read(where), where
+    return _read(where, columns), where
 
 
 def _meeting(frame: gpd.GeoDataFrame, target: GeoBox, name: str) -> tuple[gpd.GeoSeries, int, int]:
@@ -146,7 +155,7 @@ def _meeting(frame: gpd.GeoDataFrame, target: GeoBox, name: str) -> tuple[gpd.Ge
         raise SceneError(
             "the vector file has no polygons", name, f"It has {len(frame)} other features."
         )
-    near = _near(valid, target)
+    near = near_grid(valid, target)
     if near.empty:
         bounds = ", ".join(f"{b:g}" for b in valid.total_bounds)
         raise GridError(
@@ -157,13 +166,12 @@ def _meeting(frame: gpd.GeoDataFrame, target: GeoBox, name: str) -> tuple[gpd.Ge
     return near, mended, skipped
 
 
-def _read(where: Path) -> gpd.GeoDataFrame:
-    """Return the features of a file with those columns that tell where they are from."""
+def _read(where: Path, columns: tuple[str, ...]) -> gpd.GeoDataFrame:
     with _unpacked(where) as file:
         source = _source(file)
         try:
             layer = _layer(pyogrio.list_layers(source), where.name)
-            frame = pyogrio.read_dataframe(source, layer=layer, columns=COLUMNS, force_2d=True)
+            frame = pyogrio.read_dataframe(source, layer=layer, columns=columns, force_2d=True)
         except (DataSourceError, DataLayerError, shapely.errors.GEOSException) as error:
             raise SceneError("the vector file is damaged", where.name, f"{error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame):
@@ -227,10 +235,7 @@ def bounds_of(path: str | Path) -> tuple[float, float, float, float]:
     SceneError
         If the file is missing, of another kind, damaged, or has no CRS or no feature.
     """
-    where = Path(path).absolute()
-    if not where.is_file():
-        raise SceneError("the file does not exist", str(path), "Give the path of a vector file.")
-    frame = _read(where)
+    frame, where = open_features(path)
     if frame.empty:
         raise SceneError("the vector file is empty", where.name, "Give at least one feature.")
     west, south, east, north = frame.to_crs("EPSG:4326").total_bounds.tolist()
@@ -346,8 +351,8 @@ def _areas(shape: Any) -> Any:
     return shapely.union_all(areal) if areal else shapely.Polygon()
 
 
-def _near(shapes: gpd.GeoSeries, target: GeoBox) -> gpd.GeoSeries:
-    """Those of `shapes` whose bounds meet the grid, in its CRS."""
+def near_grid(shapes: gpd.GeoSeries, target: GeoBox) -> gpd.GeoSeries:
+    """Return those of `shapes` whose bounds meet the grid, in its CRS."""
     assert target.crs is not None and shapes.crs is not None
     goal = target.crs.proj
     if shapes.crs != goal:
