@@ -87,10 +87,12 @@ def turn(image: Tensor, dihedral: Dihedral, pairs: Sequence[tuple[int, int]] = (
         Channels (east, north) of each direction, from `direction_pairs`. The two must be
         on one scale with zero as zero.
     """
+    if dihedral == DIHEDRALS[0]:
+        return image
     turned = torch.rot90(image, dihedral.turns, (-2, -1))
     if dihedral.flip:
         turned = turned.flip(-1)
-    if not pairs or dihedral == DIHEDRALS[0]:
+    if not pairs:
         return turned
     turned = turned.clone()
     for east, north in pairs:

@@ -26,6 +26,7 @@ from cryonet.doctor import examine
 from cryonet.errors import CryonetError
 from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
+from cryonet.memory import keep_memory
 from cryonet.prediction import read_passport
 from cryonet.rank import is_first_process
 from cryonet.remarks import hand_remarks, prediction_remarks
@@ -215,6 +216,7 @@ def predict(
     """Predict a scene: classes, probabilities and confidence as COGs, with a passport."""
     from cryonet.predict_workflow import run_prediction
 
+    keep_memory()
     with ConsoleProgress("predict") as progress:
         path = run_prediction(
             bundle,

@@ -44,6 +44,9 @@ BOMB_RATIO, BOMB_BYTES = 400, 512 * 2**20
 MAX_BLOCK_BYTES = 64 * 2**20
 
 
+#: Of maps in bytes, level 3 takes two fifths of the time of the usual 6, and an eighth more room.
+_QUICK: Mapping[str, str] = {"level": "3"}
+
 # What a full disk becomes depends on which write it meets.
 _WRITE_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)
 
@@ -185,6 +188,8 @@ def write_cog(
             options = {"overview_resampling": resampling}
             if np.issubdtype(data.dtype, np.floating):
                 options["predictor"] = "3"
+            elif data.dtype == np.uint8:
+                options |= _QUICK
             _copy(plain, cog, "GTiff", options)
             cog.replace(target)
     except _WRITE_ERRORS as error:
@@ -229,7 +234,7 @@ def cog_of_rows(
             encoding="utf-8",
         )
         target.unlink(missing_ok=True)
-        _copy(described, target, "VRT", {"overview_resampling": resampling})
+        _copy(described, target, "VRT", {"overview_resampling": resampling, **_QUICK})
     except _WRITE_ERRORS as error:
         raise SceneError(
             "the file cannot be written", str(target), f"The system says: {_first(error)}."
@@ -312,6 +317,7 @@ def _describe(
 def _check_written(cog: Path, plain: Path, driver: str) -> None:
     # A full disk can show only as a short file, with no error from the library.
     with rasterio.open(cog, driver="GTiff") as copy, rasterio.open(plain, driver=driver) as source:
-        for index in source.indexes:
-            if copy.checksum(index) != source.checksum(index):
-                raise OSError(f"band {index} did not reach the disk whole")
+        for _, window in copy.block_windows(1):
+            pair = (file.read(window=window).view(np.uint8) for file in (copy, source))
+            if not np.array_equal(*pair):
+                raise OSError(f"the block at {window} did not reach the disk whole")

@@ -18,6 +18,9 @@ from cryonet.model_pass import ModelPass
 from cryonet.progress import SILENT, Progress
 from cryonet.stitch import Strip
 
+#: Numbers that are mapped at once.
+_PART = 2**16
+
 #: Arrays by name: ``classes`` ``(y, x)`` uint8, 255 where missing; ``probabilities``
 #: ``(class, y, x)``, ``confidence`` ``(y, x)`` and of several models ``disagreement``
 #: ``(y, x)``, float32 and NaN where missing.
@@ -118,18 +121,36 @@ def maps_of(probabilities: NDArray[np.float32], *, temperature: float = 1.0) -> 
 
     Probabilities and confidence are brought to `temperature` (`cryonet.calibrate.temper`).
     """
-    known = np.isfinite(probabilities).all(axis=0)
-    # The classes come first: rounding may make two tempered probabilities equal.
-    codes = np.where(known, probabilities.argmax(axis=0), NODATA).astype(np.uint8)
-    probabilities = temper(probabilities, temperature)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -np.where(probabilities > 0, probabilities * np.log(probabilities), 0).sum(axis=0)
-    confidence = np.where(known, 1 - entropy / np.log(len(probabilities)), np.nan)
-    return {
-        "classes": codes,
-        "probabilities": probabilities,
-        "confidence": confidence.astype(np.float32),
-    }
+    shape = probabilities.shape[1:]
+    codes, confidence = np.empty(shape, np.uint8), np.empty(shape, np.float32)
+    shares = temper(probabilities, temperature)
+    # In parts that stay in the cache.
+    step = max(1, _PART // max(1, probabilities[:, :1].size))
+    for top in range(0, shape[0], step):
+        part = (slice(None), slice(top, top + step))
+        # The classes come first: rounding may make two tempered probabilities equal.
+        codes[part[1:]] = _likeliest(probabilities[part])
+        confidence[part[1:]] = _confidence(shares[part])
+    return {"classes": codes, "probabilities": shares, "confidence": confidence}
+
+
+def _likeliest(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the first class with the largest probability; `NODATA` where one is missing."""
+    best = probabilities[0].copy()
+    codes = np.zeros(best.shape, np.uint8)
+    for code, shares in enumerate(probabilities[1:], start=1):
+        codes[shares > best] = code
+        np.maximum(best, shares, out=best)
+    # A maximum with NaN is NaN.
+    codes[np.isnan(best)] = NODATA
+    return codes
+
+
+def _confidence(shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    # The logarithm of the smallest number is finite, and 0 of it is 0.
+    logs = np.log(np.maximum(shares, np.finfo(np.float32).tiny))
+    entropy = -(shares * logs).sum(axis=0)
+    return (1 - entropy / np.log(len(shares))).astype(np.float32)
 
 
 def as_dataset(maps: Maps, geobox: GeoBox, classes: Sequence[str]) -> xr.Dataset:

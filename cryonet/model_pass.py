@@ -101,13 +101,17 @@ class Runner:
     def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         image = torch.from_numpy(inputs).to(self._device)
         with torch.inference_mode():
-            total = torch.zeros((), device=self._device)
+            total: torch.Tensor | None = None
             for dihedral in self._dihedrals:
                 turned = turn(image, dihedral, self._pairs)
                 turned = turned.contiguous(memory_format=torch.channels_last)
-                share = self._module(turned).float().softmax(dim=1)
-                total = total + turn(share, dihedral.inverse)
-            mean: NDArray[np.float32] = (total / len(self._dihedrals)).cpu().numpy()
+                logits = self._module(turned).float().contiguous()
+                share = turn(logits.softmax(dim=1), dihedral.inverse)
+                total = share if total is None else total + share
+            assert total is not None
+            if len(self._dihedrals) > 1:
+                total /= len(self._dihedrals)
+            mean: NDArray[np.float32] = total.cpu().numpy()
         return mean
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cryonet.errors import LayerError
 from cryonet.layers.spec import LayerSpec
+from cryonet.normalise_kernel import normalise_layers
 from cryonet.value_counts import ValueCounts
 
 
@@ -158,18 +159,37 @@ def normalise(
         Array ``(y, x)``: False where any layer is missing. The holes of a scene are the
         union of the holes of its layers.
     """
+    out, lacking = np.empty(stack.shape, np.float32), np.empty(stack.shape[1:], np.uint8)
+    normalise_into(out, lacking, stack, statistics, np.zeros(len(stack), np.uint8))
+    return out, lacking == 0
+
+
+def normalise_into(
+    out: NDArray[np.float32],
+    lacking: NDArray[np.uint8],
+    stack: NDArray[np.float32],
+    statistics: Sequence[LayerStatistics],
+    groups: NDArray[np.uint8],
+) -> None:
+    """Fill `out` with what `normalise` returns, and `lacking` with what is missing.
+
+    Parameters
+    ----------
+    out
+        Array ``(layer, y, x)`` in any order in memory.
+    lacking
+        Array ``(y, x)``: bits, 0 where nothing is missing.
+    stack, statistics
+        As for `normalise`.
+    groups
+        For each layer the bit that is set where it is missing. Layers of one group, but of
+        group 0, become 0 together where one of them is missing.
+    """
     if stack.shape[0] != len(statistics):
         raise LayerError(
             "the stack does not fit its statistics",
             f"{stack.shape[0]} layers, {len(statistics)} statistics",
             "Give one for each layer.",
         )
-    out = np.empty(stack.shape, np.float32)
-    valid = np.ones(stack.shape[1:], bool)
-    for index, stats in enumerate(statistics):
-        known = np.isfinite(stack[index])
-        valid &= known
-        values = np.where(known, stack[index], np.float32(stats.fill))
-        np.clip(values, stats.low, stats.high, out=values)
-        out[index] = (values - np.float32(stats.mean)) / np.float32(stats.std)
-    return out, valid
+    numbers = [(s.mean, s.std, s.low, s.high, s.fill) for s in statistics]
+    normalise_layers(stack, np.array(numbers, np.float32), groups, out, lacking)

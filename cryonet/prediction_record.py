@@ -180,9 +180,14 @@ def to_bytes(name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
     stacked = values if values.ndim == 3 else values[None]
     if name == "classes":
         return stacked.astype(np.uint8)
-    known = np.isfinite(stacked)
-    steps = np.rint(np.where(known, stacked, 0).clip(0, 1) / STEP)
-    return np.where(known, steps, NODATA).astype(np.uint8)
+    out = np.empty(stacked.shape, np.uint8)
+    # Row by row, in numbers that stay in the cache.
+    for row in range(stacked.shape[1]):
+        share = stacked[:, row]
+        # Of NaN `fmax` and `fmin` take the other number.
+        steps = np.rint(np.fmin(np.fmax(share, 0), 1) / np.float32(STEP))
+        out[:, row] = np.where(np.isfinite(share), steps, NODATA)
+    return out
 
 
 def _lineage(attrs: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -207,11 +207,18 @@ class _Stream:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         stored = self.record.rasters()
-        for number, (name, options) in enumerate(stored.items()):
-            progress.step(number, len(stored), f"writing {name}.tif")
-            target = folder / f"{name}.tif"
-            cog_of_rows(store.file(name), target, self.record.geobox, **options)
-        progress.step(len(stored), len(stored), "written")
+        progress.step(0, len(stored), "writing the maps")
+
+        def write(name: str) -> None:
+            cog_of_rows(
+                store.file(name), folder / f"{name}.tif", self.record.geobox, **stored[name]
+            )
+
+        with ThreadPoolExecutor(len(stored), "cog") as pool:
+            pending = {pool.submit(write, name): name for name in stored}
+            for number, future in enumerate(as_completed(pending), start=1):
+                future.result()
+                progress.step(number, len(stored), f"wrote {pending[future]}.tif")
         seconds = sum(note["seconds"] for note in store.notes) + time.perf_counter() - started
         filled: list[dict[str, int]] = []
         for note in store.notes:

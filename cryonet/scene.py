@@ -320,15 +320,14 @@ def decode(raw: Any, band: StoredBand) -> Any:
     """Return the values of a stored band: float32, NaN where missing; class codes as bytes."""
     if band.name == "labels":
         return raw.astype(np.uint8)
-    values = raw.astype("float32")
-    if band.nodata is not None:
-        # In the stored type: a float nodata is a rounded number. NaN equals nothing and
-        # needs nothing.
+    values = raw.astype("float32", copy=False)
+    if band.nodata is not None and not np.isnan(float(band.nodata)):
+        # In the stored type: a float nodata is a rounded number.
         missing = np.asarray(float(band.nodata)).astype(raw.dtype)
         values = np.where(raw == missing, np.float32(np.nan), values)
     if (band.scale, band.offset) != (1.0, 0.0):
         values = values * np.float32(band.scale) + np.float32(band.offset)
-    return values.astype("float32")
+    return values
 
 
 def coverage(scene: xr.Dataset) -> dict[str, float]:

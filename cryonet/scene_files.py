@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio import Env
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
@@ -18,6 +19,9 @@ from cryonet.cog import open_raster
 from cryonet.errors import SceneError
 from cryonet.grid import Window
 from cryonet.scene import StoredBand, asset_file, data_assets, decode, read_item
+
+#: Bytes of blocks that GDAL keeps while scenes are read.
+CACHE = 256 * 2**20
 
 
 class SceneFiles:
@@ -46,6 +50,8 @@ class SceneFiles:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            # Else GDAL keeps blocks that nobody reads again, up to a twentieth of the memory.
+            stack.enter_context(Env(GDAL_CACHEMAX=CACHE))
             for file, bands in self._files:
                 self._open.append((stack.enter_context(open_raster(file)), bands))
             self._stack = stack.pop_all()

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cryonet.blend_kernel import add_weighted
 from cryonet.errors import ConfigError, GridError
 from cryonet.grid import Window, starts
 from cryonet.prefetch import Prefetch
@@ -174,27 +175,32 @@ def strips(
     total = len(sweep.rows) * len(sweep.cols)
     progress.step(skipped, total, "predicting")
 
-    def load(number: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    def load(number: int) -> tuple[list[NDArray[np.uint8]], list[int], NDArray[np.float32] | None]:
         row, cols = batches[number]
-        found = [read(sweep.window(row, col)) for col in cols]
-        return [(values, np.asarray(known).astype(np.uint8)) for values, known in found]
+        flags, full, inputs = [], [], None
+        for place, col in enumerate(cols):
+            values, known = read(sweep.window(row, col))
+            flags.append(np.asarray(known).astype(np.uint8))
+            if (flags[-1] & VALID).any():
+                if inputs is None:
+                    inputs = _room(len(cols), values)
+                inputs[len(full)] = values
+                full.append(place)
+        return flags, full, None if inputs is None else inputs[: len(full)]
 
     # Single precision would do for the result, not for a constant model's sum of one.
     buffer = np.zeros((outputs, sweep.height, shape[1]))
     flags = np.zeros((sweep.height, shape[1]), np.uint8)
     done = skipped
     with Prefetch(load, len(batches), ahead=ahead) as loaded:
-        for (row, cols), inputs in zip(batches, loaded, strict=True):
-            for col, (_, known) in zip(cols, inputs, strict=True):
-                flags[:, sweep.window(row, col).slices[1]] = known
-            full = [
-                (c, v) for c, (v, known) in zip(cols, inputs, strict=True) if (known & VALID).any()
-            ]
-            if full:
-                results = run(np.stack([values for _, values in full]))
-                for (col, _), result in zip(full, results, strict=True):
-                    weight = np.outer(sweep.by_row[row], sweep.by_col[col])
-                    buffer[:, :, sweep.window(row, col).slices[1]] += result * weight
+        for (row, cols), (known, full, inputs) in zip(batches, loaded, strict=True):
+            places = [sweep.window(row, col).slices[1] for col in cols]
+            for place, part in zip(places, known, strict=True):
+                flags[:, place] = part
+            if inputs is not None:
+                for number, result in zip(full, run(inputs), strict=True):
+                    weights = sweep.by_row[row], sweep.by_col[cols[number]]
+                    add_weighted(buffer[:, :, places[number]], result, *weights)
             done += len(cols)
             progress.step(done, total, "predicting")
             if cols[-1] + 1 < len(sweep.cols):
@@ -205,6 +211,13 @@ def strips(
             left = sweep.height - count
             buffer[:, :left], flags[:left] = buffer[:, count:], flags[count:]
             buffer[:, left:], flags[left:] = 0, 0
+
+
+def _room(count: int, like: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return room for windows, each in memory in the order of the one given."""
+    order = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
+    whole = np.empty((count, *(like.shape[axis] for axis in order)), np.float32)
+    return whole.transpose(0, *(1 + order.index(axis) for axis in range(like.ndim)))
 
 
 def _strip(top: int, sums: NDArray[np.float64], flags: NDArray[np.uint8]) -> Strip:

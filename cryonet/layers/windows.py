@@ -81,12 +81,15 @@ class LayerWindows:
         The array is the caller's to read, not to change: the next window may be made of it.
         """
         shared = self._shared(window)
-        if shared is None:
-            found = self._compute(window)
+        held = 0 if shared is None else shared.shape[2]
+        if shared is not None and held == window.width:
+            found = shared
         else:
-            width = window.width - shared.shape[2]
-            new = Window(window.row, window.col + shared.shape[2], window.height, width)
-            found = np.concatenate([shared, self._compute(new)], axis=2) if width else shared
+            found = np.empty((len(self.names), window.height, window.width), np.float32)
+            if shared is not None:
+                found[:, :, :held] = shared
+            new = Window(window.row, window.col + held, window.height, window.width - held)
+            self._compute(new, found[:, :, held:])
         self._last = window, found
         return found
 
@@ -101,13 +104,14 @@ class LayerWindows:
             return None
         return layers[:, :, left:]
 
-    def _compute(self, inner: Window) -> NDArray[np.float32]:
+    def _compute(self, inner: Window, out: NDArray[np.float32]) -> None:
         outer = inner.expand(self._halo, self.shape)
         part = self._read(self._needed, outer)
         layers = compute_layers_of(self._specs, part, self._cell, fits=self._fits, sun=self._sun)
         self.computed += inner.height * inner.width
         place = inner.within(outer).slices
-        return np.stack([layers[name][place] for name in self.names])
+        for values, name in zip(out, self.names, strict=True):
+            values[:] = layers[name][place]
 
     def _from_scene(self, names: Sequence[str], window: Window) -> dict[str, NDArray[np.float32]]:
         rows, cols = window.slices
