@@ -150,7 +150,8 @@ def _confidence(shares: NDArray[np.float32]) -> NDArray[np.float32]:
     # The logarithm of the smallest number is finite, and 0 of it is 0.
     logs = np.log(np.maximum(shares, np.finfo(np.float32).tiny))
     entropy = -(shares * logs).sum(axis=0)
-    return (1 - entropy / np.log(len(shares))).astype(np.float32)
+    found: NDArray[np.float32] = (1 - entropy / np.log(len(shares))).astype(np.float32)
+    return found
 
 
 def as_dataset(maps: Maps, geobox: GeoBox, classes: Sequence[str]) -> xr.Dataset:

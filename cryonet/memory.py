@@ -18,4 +18,4 @@ def keep_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all([mallopt(*pair) for pair in _KEPT.items()])
+    return mallopt is not None and all(mallopt(*pair) for pair in _KEPT.items())

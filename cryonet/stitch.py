@@ -177,7 +177,9 @@ def strips(
 
     def load(number: int) -> tuple[list[NDArray[np.uint8]], list[int], NDArray[np.float32] | None]:
         row, cols = batches[number]
-        flags, full, inputs = [], [], None
+        flags: list[NDArray[np.uint8]] = []
+        full: list[int] = []
+        inputs = None
         for place, col in enumerate(cols):
             values, known = read(sweep.window(row, col))
             flags.append(np.asarray(known).astype(np.uint8))

@@ -241,7 +241,8 @@ def peer_files(sweep: Sweep, scene: Path, model: nn.Module, out: Path) -> None:
     shares = torch.softmax(logits, dim=0, out=logits).numpy()
     with rasterio.open(file) as source:
         profile = source.profile | {
-            "dtype": "uint8", "nodata": 255, "compress": "deflate", "zlevel": 3, "interleave": "band",
+            "dtype": "uint8", "nodata": 255, "compress": "deflate", "zlevel": 3,
+            "interleave": "band",
         }  # fmt: skip
     out.mkdir()
     with rasterio.open(out / "classes.tif", "w", **{**profile, "count": 1}) as target:
