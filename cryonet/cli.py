@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.cli_products import change, outlines
+from cryonet.cli_products import change, outlines, report
 from cryonet.cli_scene import scene_app
 from cryonet.command import Buffer, Correlation, Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
@@ -36,6 +36,7 @@ app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
 app.command()(outlines)
 app.command()(change)
+app.command()(report)
 
 
 def _version(wanted: bool) -> None:

@@ -86,3 +86,34 @@ def change(
         f"{total.loss_pm:.3f}, gained {total.gain:.3f} ± {total.gain_pm:.3f}"
     )
     typer.echo(f"wrote {out}")
+
+
+def report(
+    prediction: Annotated[Path, typer.Argument(help="A prediction's folder.")],
+    out: Annotated[Path, typer.Argument(help="The page to write: .html.")],
+    scene: Annotated[
+        Path | None, typer.Option(help="The scene's folder; the linked one by default.")
+    ] = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option(help="A model's folder, for its card; the linked ones by default."),
+    ] = None,
+    correlation: Correlation = CORRELATION,
+    buffer: Buffer = BUFFER,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one page about a prediction: maps, areas, scores, confidence, where it is from."""
+    from cryonet.report_workflow import run_report
+
+    with ConsoleProgress("report") as progress:
+        path = run_report(
+            prediction,
+            out,
+            scene=scene,
+            bundles=bundle or (),
+            correlation=correlation,
+            buffer=buffer,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")

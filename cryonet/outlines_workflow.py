@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
@@ -15,11 +13,11 @@ from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import whole_file
 from cryonet.errors import SceneError
 from cryonet.glaciers import glacier_numbers
-from cryonet.grid import check_same_grid, geobox_of
+from cryonet.grid import geobox_of, window_of
 from cryonet.layers import build_stack
 from cryonet.outline_attributes import MapLayers, match_inventory, with_attributes
 from cryonet.outlines import MIN_AREA, Outlines, make_outlines
-from cryonet.prediction import ITEM, open_prediction
+from cryonet.prediction import linked_folders, open_prediction
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import ITEM_NAME, open_scene
 from cryonet.sources.divides import Divides, read_divides
@@ -68,7 +66,7 @@ def run_outlines(
     found = open_prediction(prediction)
     geobox = geobox_of(found)
     known = read_divides(divides, geobox) if divides else None
-    place = Path(scene) if scene else linked_scene(prediction)
+    place = Path(scene) if scene else next(iter(linked_folders(prediction, ITEM_NAME)), None)
     terrain, dem = _terrain(place, found) if place else ({}, None)
     progress.step(1, 4, "numbering glaciers")
     codes = np.asarray(found["classes"].values)
@@ -96,18 +94,6 @@ def run_outlines(
     return {name: len(table) for name, table in tables.items()}
 
 
-def linked_scene(prediction: str | Path) -> Path | None:
-    """Return the folder of the scene that a prediction's item links to, if it is there."""
-    file = Path(prediction) / ITEM
-    if not file.is_file():
-        return None
-    for link in json.loads(file.read_text(encoding="utf-8")).get("links", ()):
-        where = Path(prediction) / unquote(str(link.get("href", "")))
-        if link.get("rel") == "derived_from" and where.name == ITEM_NAME and where.is_file():
-            return where.parent.resolve()
-    return None
-
-
 def _check_target(target: Path, *, overwrite: bool) -> None:
     if target.suffix not in DRIVERS:
         raise SceneError(
@@ -124,14 +110,7 @@ def _terrain(place: Path, found: xr.Dataset) -> tuple[dict[str, Any], str | None
     if "elevation" not in scene:
         return {}, None
     grid, whole = geobox_of(found), geobox_of(scene)
-    if grid.shape != whole.shape:
-        # A prediction of a window lies on whole pixels of its scene.
-        col, row = (round(v) for v in ~whole.affine * (grid.affine * (0, 0)))
-        rows, cols = slice(row, row + grid.shape[0]), slice(col, col + grid.shape[1])
-        check_same_grid(whole[rows, cols], grid, what="the scene and the prediction")
-    else:
-        check_same_grid(whole, grid, what="the scene and the prediction")
-        rows, cols = slice(None), slice(None)
+    rows, cols = window_of(grid, whole, what="the scene and the prediction").slices
     stack = build_stack(scene[["elevation"]], list(_TERRAIN))
     source = scene["elevation"].attrs.get("source")
     terrain = {name: np.asarray(stack[name].values)[rows, cols] for name in _TERRAIN}

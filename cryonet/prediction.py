@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import rioxarray
@@ -18,9 +19,16 @@ from cryonet.classes import NODATA
 from cryonet.cog import open_raster, write_cog
 from cryonet.errors import SceneError
 from cryonet.grid import geobox_of
-from cryonet.prediction_record import ITEM, PASSPORT, STEP, PredictionRecord, to_bytes
+from cryonet.prediction_record import ITEM, PASSPORT, PredictionRecord, from_bytes, to_bytes
 
-__all__ = ["ITEM", "PASSPORT", "open_prediction", "read_passport", "write_prediction"]
+__all__ = [
+    "ITEM",
+    "PASSPORT",
+    "linked_folders",
+    "open_prediction",
+    "read_passport",
+    "write_prediction",
+]
 
 
 def write_prediction(
@@ -80,6 +88,25 @@ def read_passport(path: str | Path) -> dict[str, Any]:
     return dict(found)
 
 
+def linked_folders(path: str | Path, name: str) -> list[Path]:
+    """Return the folders of the items called `name` that a prediction links to, if still there.
+
+    Parameters
+    ----------
+    name
+        The file name of such an item: ``scene.json`` of a scene, ``item.json`` of a bundle.
+    """
+    file = Path(path) / ITEM
+    if not file.is_file():
+        return []
+    found = []
+    for link in json.loads(file.read_text(encoding="utf-8")).get("links", ()):
+        where = Path(path) / unquote(str(link.get("href", "")))
+        if link.get("rel") == "derived_from" and where.name == name and where.is_file():
+            found.append(where.parent.resolve())
+    return found
+
+
 def open_prediction(path: str | Path) -> xr.Dataset:
     """Return the prediction in folder `path`, as it was made: of an ensemble with disagreement.
 
@@ -107,13 +134,9 @@ def open_prediction(path: str | Path) -> xr.Dataset:
     assert geobox is not None
     layers = {
         "classes": wrap_xr(arrays["classes"][0], geobox, nodata=NODATA),
-        **{name: wrap_xr(_from_bytes(arrays[name][0]), geobox) for name in shares},
+        **{name: wrap_xr(from_bytes(arrays[name][0]), geobox) for name in shares},
         "probabilities": wrap_xr(
-            _from_bytes(arrays["probabilities"]), geobox, axis=1, dims=("class", "y", "x")
+            from_bytes(arrays["probabilities"]), geobox, axis=1, dims=("class", "y", "x")
         ).assign_coords({"class": names}),
     }
     return xr.Dataset(layers, attrs=attrs)
-
-
-def _from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.where(values == NODATA, np.nan, values * np.float32(STEP)).astype(np.float32)

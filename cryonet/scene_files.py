@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
@@ -68,6 +69,21 @@ class SceneFiles:
         SceneError
             If a file is damaged there.
         """
+        return self._read(names, window, None)
+
+    def overview(
+        self, names: Sequence[str], window: Window, shape: tuple[int, int]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return such pixels brought to `shape`: means of what they cover; of labels, single ones.
+
+        Overviews of the files serve where they have some, so that memory does not grow with the
+        window.
+        """
+        return self._read(names, window, shape)
+
+    def _read(
+        self, names: Sequence[str], window: Window, shape: tuple[int, int] | None
+    ) -> dict[str, NDArray[np.float32]]:
         part = RasterWindow(window.col, window.row, window.width, window.height)
         found: dict[str, NDArray[np.float32]] = {}
         for source, bands in self._open:
@@ -75,7 +91,13 @@ class SceneFiles:
             if not wanted:
                 continue
             try:
-                stored = source.read([number for number, _ in wanted], window=part)
+                codes = any(band.name == "labels" for _, band in wanted)
+                stored = source.read(
+                    [number for number, _ in wanted],
+                    window=part,
+                    out_shape=None if shape is None else (len(wanted), *shape),
+                    resampling=Resampling.nearest if codes else Resampling.average,
+                )
             except RasterioError as error:
                 rule = f"GDAL says: {error}."
                 raise SceneError("the raster is damaged", source.name, rule) from error

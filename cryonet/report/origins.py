@@ -1,0 +1,188 @@
+"""What a prediction was made of, if it is still there: its scene, and its models' cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryonet.bundle import CARD, ITEM, read_manifest
+from cryonet.errors import BundleError, CryonetError, SceneError
+from cryonet.file_hash import folder_hashes
+from cryonet.grid import Window, geobox_of, window_of
+from cryonet.prediction import linked_folders
+from cryonet.prediction_files import PredictionFiles
+from cryonet.scene import ITEM_NAME, open_scene, read_item
+from cryonet.scene_files import SceneFiles
+
+#: The scene is looked at in such blocks; no pixel is read for that.
+_CHUNKS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class SceneUnder:
+    """The scene under a prediction.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    item
+        Its STAC Item.
+    names
+        The variables it holds.
+    shape
+        Its rows and columns.
+    window
+        Where the prediction lies in it.
+    """
+
+    path: Path
+    item: Mapping[str, Any]
+    names: frozenset[str]
+    shape: tuple[int, int]
+    window: Window
+
+    def read(self, files: SceneFiles, names: Sequence[str], rows: Window) -> dict[str, Any]:
+        """Return variables of rows of the prediction, ``(y, x)`` by name."""
+        return files.read(names, rows.moved(self.window.row, self.window.col))
+
+    def overview(
+        self, files: SceneFiles, names: Sequence[str], shape: tuple[int, int]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return variables of all of the prediction's ground, brought to `shape`."""
+        return files.overview(names, self.window, shape)
+
+
+def find_scene(
+    files: PredictionFiles, given: str | Path | None
+) -> tuple[SceneUnder | None, list[str]]:
+    """Return the scene of a prediction, and what should be said of it.
+
+    Parameters
+    ----------
+    given
+        Its folder; by default the one that the prediction links to. If that one is gone, or is
+        another now, there is none, and it is said why.
+
+    Raises
+    ------
+    SceneError
+        If the `given` folder is no scene, or another than the prediction's.
+    GridError
+        If the prediction does not lie on its pixels.
+    """
+    if given is not None:
+        found = _scene(files, Path(given))
+        return found, _changes(files, found)
+    places = linked_folders(files.path, ITEM_NAME)
+    if not places:
+        return None, ["The scene is no longer where the prediction links to: the page goes without "
+                      "its picture, elevation, labels and terms of use."]  # fmt: skip
+    try:
+        found = _scene(files, places[0])
+    except CryonetError as error:
+        return None, [f"The scene that the prediction links to cannot be used: {error}"]
+    return found, _changes(files, found)
+
+
+def _scene(files: PredictionFiles, path: Path) -> SceneUnder:
+    item = read_item(path)
+    stated = _mapping(files.passport.get("scene")).get("id", item["id"])
+    if item["id"] != stated:
+        rule = f"The prediction is of {stated}."
+        raise SceneError("the scene is another", item["id"], rule)
+    data = open_scene(path, chunks=_CHUNKS)
+    whole = geobox_of(data)
+    return SceneUnder(
+        path=path if path.is_dir() else path.parent,
+        item=item,
+        names=frozenset(str(name) for name in data.data_vars),
+        shape=(int(whole.shape[0]), int(whole.shape[1])),
+        window=window_of(files.geobox, whole, what="the scene and the prediction"),
+    )
+
+
+def _changes(files: PredictionFiles, found: SceneUnder) -> list[str]:
+    """Return which files of a scene are no longer those that the passport speaks of."""
+    stated = _mapping(_mapping(files.passport.get("scene")).get("files"))
+    if not stated:
+        return []
+    held = folder_hashes(found.path)
+    changed = [str(name) for name, digest in stated.items() if held.get(str(name)) != digest]
+    new = [name for name in held if name.endswith(".tif") and name not in stated]
+    told = []
+    if changed:
+        told.append(f"Files of the scene have changed since the prediction: {', '.join(changed)}.")
+    if new:
+        told.append(f"Files of the scene are newer than the prediction: {', '.join(new)}.")
+    return told
+
+
+def find_bundles(
+    files: PredictionFiles, given: Sequence[str | Path]
+) -> tuple[list[Path], list[str]]:
+    """Return the folders of the bundles of a prediction, and what should be said of them.
+
+    Parameters
+    ----------
+    given
+        Folders; by default those that the prediction links to. If one of those is gone, or is
+        another now, it is said.
+
+    Raises
+    ------
+    BundleError
+        If a `given` folder is no bundle, or another than the prediction's.
+    """
+    wanted = weights_of(files.passport)
+    if given:
+        for path in given:
+            _check_bundle(Path(path), wanted)
+        return [Path(path) for path in given], []
+    found, told = [], []
+    for path in linked_folders(files.path, ITEM):
+        try:
+            _check_bundle(path, wanted)
+            found.append(path)
+        except CryonetError as error:
+            told.append(f"A bundle that the prediction links to cannot be used: {error}")
+    if len(found) < max(1, len(wanted)) and not told:
+        told.append("The bundle is no longer where the prediction links to: the page goes "
+                    "without the model's card.")  # fmt: skip
+    return found, told
+
+
+def weights_of(passport: Mapping[str, Any]) -> list[str]:
+    """Return the hashes of the weights of a prediction's models."""
+    return [
+        str(model["weights_sha256"]) for model in models_of(passport) if "weights_sha256" in model
+    ]
+
+
+def models_of(passport: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the manifests that a passport holds: of one model, or of each member."""
+    listed = passport.get("members") or [passport.get("bundle")]
+    return [model for model in listed if isinstance(model, dict)]
+
+
+def _check_bundle(path: Path, wanted: Sequence[str]) -> None:
+    found = read_manifest(path).weights_sha256
+    if wanted and found not in wanted:
+        spoken = ", ".join(f"{digest[:12]}…" for digest in wanted)
+        raise BundleError(
+            "the bundle is not the one of the prediction",
+            f"{path}: weights {found[:12]}…",
+            f"The passport speaks of {spoken}.",
+        )
+    if not (path / CARD).is_file():
+        raise BundleError("the bundle has no card", str(path), f"Its folder holds {CARD}.")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return what should be a mapping; an empty one if it is none."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,175 @@
+"""The page itself: everything about a prediction in one HTML file that asks for nothing else."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files as package_files
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
+from markupsafe import Markup
+
+from cryonet import __version__
+from cryonet.classes import CLASSES
+from cryonet.confidence import LOW
+from cryonet.plotting.maps import MISSING
+from cryonet.prediction_files import PredictionFiles
+from cryonet.remarks import prediction_remarks
+from cryonet.report import facts
+from cryonet.report.card import card_html
+from cryonet.report.charts import draw_charts
+from cryonet.report.frame import frame_map
+from cryonet.report.measures import KINDS, Figures
+from cryonet.report.origins import SceneUnder, models_of
+from cryonet.report.pictures import RAMP, WRONG, draw_maps
+
+#: By this a file is known as a report: it stands in its first bytes.
+MARK = '<meta name="generator" content="cryonet report'
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What is there of a prediction's origins: its scene, its bundles, and what to say of them."""
+
+    scene: SceneUnder | None
+    bundles: Sequence[Path]
+    remarks: Sequence[str]
+
+
+def render_page(
+    files: PredictionFiles,
+    origins: Origins,
+    figures: Figures,
+    *,
+    correlation: float,
+    buffer: float,
+) -> str:
+    """Return the page as HTML.
+
+    What comes from files is escaped. The page forbids its browser every request.
+
+    Parameters
+    ----------
+    correlation, buffer
+        With which the areas were measured; see `cryonet.areas`.
+    """
+    scene = origins.scene
+    script, style = _text("page.js"), _text("page.css")
+    attrs, stated = files.attrs, dict(scene.item["properties"]) if scene else {}
+    passport_scene = files.passport.get("scene")
+    told = passport_scene if isinstance(passport_scene, dict) else {}
+    name = str(attrs.get("scene") or told.get("id") or "unknown scene")
+    maps = draw_maps(files, scene)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            mark=Markup(MARK),
+            version=__version__,
+            made=datetime.now(UTC).date().isoformat(),
+            script=Markup(script),
+            script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+            style=Markup(style),
+            title=str(stated.get("title") or name),
+            scene_id=name,
+            date=_date(str(attrs.get("datetime") or stated.get("datetime") or "")),
+            model=str(attrs.get("model") or "unknown model"),
+            synthetic_scene=bool(told.get("synthetic") or stated.get("synthetic")),
+            synthetic_model=facts.trained_on_synthetic(files.passport),
+            synthetic=bool(attrs.get("synthetic")),
+            remarks=_remarks(attrs, stated, origins.remarks),
+            maps=maps,
+            frame=frame_map(files.geobox),
+            classes=CLASSES[: len(files.classes)],
+            titles={entry.name: entry.title for entry in CLASSES},
+            missing=MISSING,
+            ramp=RAMP,
+            wrong=WRONG,
+            figures=figures,
+            charts=draw_charts(figures),
+            kinds=KINDS,
+            low=LOW,
+            uncalibrated=facts.uncalibrated(files),
+            correlation=correlation,
+            buffer=buffer,
+            settings=facts.settings_rows(files),
+            models=[
+                (facts.model_rows(m), facts.layers_by_family(m)) for m in models_of(files.passport)
+            ],
+            hashes=_pairs(told.get("files")),
+            warps=[facts.short_values(warp) for warp in told.get("warps") or ()],
+            versions=_pairs(files.passport.get("versions")),
+            cards=[card_html(bundle) for bundle in origins.bundles],
+            citations=[text.format(version=__version__) for text in facts.CITATIONS],
+            sources=facts.source_rows(scene),
+            command=facts.command_of(files, scene, origins.bundles),
+        )
+    )
+
+
+def _remarks(attrs: dict[str, Any], stated: dict[str, Any], more: Sequence[str]) -> list[str]:
+    found = [str(text) for text in stated.get("cryonet:remarks") or ()]
+    return [*prediction_remarks(attrs), *more, *(f"Of the scene: {text}" for text in found)]
+
+
+def _date(text: str) -> str:
+    """Return the day and minute of an ISO time; what is none is shown as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when.day} {when:%B %Y, %H:%M}{' UTC' if when.tzinfo in (UTC, None) else ''}"
+
+
+def _pairs(value: Any) -> list[tuple[str, str]]:
+    return [(str(k), str(v)) for k, v in value.items()] if isinstance(value, dict) else []
+
+
+def _km2(value: float) -> str:
+    """Return an area with three decimals below 100 km², one above."""
+    return f"{value:,.3f}" if value < 100 else f"{value:,.1f}"
+
+
+def _share(value: float) -> str:
+    """Return a share in per cent; small ones that are not nothing do not read 0."""
+    if not isfinite(value):
+        return "–"
+    text = f"{value:.1%}"
+    return "< 0.1%" if text == "0.0%" and value > 0 else text
+
+
+def _score(value: float) -> str:
+    return f"{value:.3f}" if isfinite(value) else "–"
+
+
+class _Packaged(BaseLoader):
+    """Finds templates beside this file."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, None, None]:
+        if not template.endswith(".html"):
+            raise TemplateNotFound(template)
+        return _text(template), None, None
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=_Packaged(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"km2": _km2, "share": _share, "score": _score}
+    return made
+
+
+def _text(name: str) -> str:
+    return package_files("cryonet.report").joinpath(name).read_text(encoding="utf-8")
