@@ -54,8 +54,9 @@ class ConfidenceShares:
 
 
 def _over(sums: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = rows.sum(axis=1)
-    return np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    total, share = rows.sum(axis=1), np.full(len(rows), np.nan)
+    np.divide(sums, total, out=share, where=total > 0)
+    return share
 
 
 class ConfidenceTally:

@@ -99,12 +99,18 @@ def linked_folders(path: str | Path, name: str) -> list[Path]:
     file = Path(path) / ITEM
     if not file.is_file():
         return []
-    found = []
-    for link in json.loads(file.read_text(encoding="utf-8")).get("links", ()):
-        where = Path(path) / unquote(str(link.get("href", "")))
-        if link.get("rel") == "derived_from" and where.name == name and where.is_file():
-            found.append(where.parent.resolve())
-    return found
+    try:
+        links = json.loads(file.read_text(encoding="utf-8")).get("links", ())
+        places = [
+            Path(path) / unquote(str(link.get("href", "")))
+            for link in links
+            if link.get("rel") == "derived_from"
+        ]
+        there = [place for place in places if place.name == name and place.is_file()]
+    except (AttributeError, TypeError, ValueError) as error:
+        rule = "Its links are those of a STAC Item."
+        raise SceneError("the prediction's item is damaged", str(file), rule) from error
+    return [place.parent.resolve() for place in there]
 
 
 def open_prediction(path: str | Path) -> xr.Dataset:

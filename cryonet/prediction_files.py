@@ -97,12 +97,6 @@ class PredictionFiles:
     ) -> None:
         self._stack.close()
 
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """How it was made; see `cryonet.predict.predict_scene`."""
-        found = self.passport.get("prediction")
-        return dict(found) if isinstance(found, dict) else {}
-
     def strips(self) -> Iterator[PredictionStrip]:
         """Yield all rows from the top down, some at a time."""
         height, width = (int(side) for side in self.geobox.shape)
@@ -123,7 +117,8 @@ class PredictionFiles:
         Classes are those of single pixels, the confidence is a mean.
         """
         how = Resampling.nearest if name == "classes" else Resampling.average
-        return self._read(name, out_shape=(1, *shape), resampling=how)[0]
+        found: NDArray[np.uint8] = self._read(name, out_shape=(1, *shape), resampling=how)[0]
+        return found
 
     def _read(self, name: str, **options: Any) -> NDArray[np.uint8]:
         source = self._files[name]

@@ -13,6 +13,7 @@ from cryonet.progress import SILENT, Progress
 from cryonet.report.measures import measure
 from cryonet.report.origins import find_bundles, find_scene
 from cryonet.report.page import MARK, Origins, render_page
+from cryonet.report.told import read_told
 
 #: So far into a file its mark stands.
 _HEAD = 1000
@@ -55,17 +56,16 @@ def run_report(
     _check_target(target, overwrite=overwrite)
     with PredictionFiles(prediction) as files:
         progress.step(0, 0, "looking for scene and bundle")
-        under, told = find_scene(files, scene)
-        cards, more = find_bundles(files, bundles)
-        figures = measure(files, under, correlation=correlation, buffer=buffer, progress=progress)
-        progress.step(0, 0, "drawing")
-        page = render_page(
-            files,
-            Origins(under, cards, [*told, *more]),
-            figures,
-            correlation=correlation,
-            buffer=buffer,
+        told = read_told(files.passport)
+        under, said = find_scene(files, told, scene)
+        cards, more = find_bundles(files, told, bundles)
+        options = {"correlation": correlation, "buffer": buffer}
+        figures = measure(
+            files, under, temperature=told.prediction.temperature, progress=progress, **options
         )
+        progress.step(0, 0, "drawing")
+        origins = Origins(told, under, cards, [*said, *more])
+        page = render_page(files, origins, figures, **options)
     try:
         with whole_file(target) as work:
             work.write_text(page, encoding="utf-8")

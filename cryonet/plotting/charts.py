@@ -273,6 +273,7 @@ def plot_hypsometry(found: Hypsometry, *, ax: Axes | None = None) -> Axes:
         )
         left += row
     held = np.flatnonzero(left)
+    ax.set_xlim(0, 1.05 * left.max())
     ax.set_ylim(found.edges[held[0]], found.edges[held[-1] + 1])
     ax.set(xlabel=f"area in bands of {step} m, km²", ylabel="elevation, m")
     ax.legend(frameon=False, fontsize="small")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from cryonet.report.measures import Figures
 from cryonet.report.pictures import chart
 
 # Text as shapes: a picture in a page finds no font. The salt makes equal pages equal.
-_STYLE = {"svg.fonttype": "path", "svg.hashsalt": "cryonet", "font.size": 9}
+_STYLE: Any = {"svg.fonttype": "path", "svg.hashsalt": "cryonet", "font.size": 9}
 
 
 def draw_charts(found: Figures) -> dict[str, str]:
@@ -22,22 +23,21 @@ def draw_charts(found: Figures) -> dict[str, str]:
 
     They are ``confidence``, ``hypsometry``, and ``reliability-KIND`` of the scores by kind.
     """
-    drawn: dict[str, tuple[float, Callable[[Axes], Axes]]] = {
-        "confidence": (2.3, lambda ax: plot_confidence(found.confidence, ax=ax))
+    drawn: dict[str, tuple[float, Callable[..., Axes], Any]] = {
+        "confidence": (2.3, plot_confidence, found.confidence)
     }
-    relief = found.hypsometry
-    if relief is not None:
-        drawn["hypsometry"] = (3.6, lambda ax: plot_hypsometry(relief, ax=ax))
+    if found.hypsometry is not None:
+        drawn["hypsometry"] = (3.6, plot_hypsometry, found.hypsometry)
     for kind, scores in found.scores.items():
-        pair = scores.probabilities
-        drawn[f"reliability-{kind}"] = (4.0, lambda ax, pair=pair: plot_reliability(pair, ax=ax))
+        drawn[f"reliability-{kind}"] = (4.0, plot_reliability, scores.probabilities)
     charts = {}
-    for name, (height, draw) in drawn.items():
+    for name, (height, draw, values) in drawn.items():
         with mpl.rc_context(_STYLE):
             figure = Figure(figsize=(5.0, height), layout="constrained")
             try:
-                draw(figure.subplots())
+                draw(values, ax=figure.subplots())
             except CryonetError:
+                # Nothing of the kind was mapped: the page says so.
                 continue
             charts[name] = chart(figure)
     return charts

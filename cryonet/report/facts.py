@@ -1,4 +1,4 @@
-"""What a prediction's passport says, brought into the rows of tables."""
+"""What passport and scene tell, brought into the rows of tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from cryonet.card_sections import figure
 from cryonet.prediction_files import PredictionFiles
-from cryonet.report.origins import SceneUnder, models_of
+from cryonet.report.origins import SceneUnder
+from cryonet.report.told import ModelTold, PassportTold, SettingsTold
 
 #: A name and what it is.
 Row = tuple[str, str]
@@ -24,140 +24,114 @@ CITATIONS = (
 )
 
 
-def settings_rows(files: PredictionFiles) -> list[Row]:
+def settings_rows(files: PredictionFiles, told: PassportTold) -> list[Row]:
     """Return how the map was made: windows, device, calibration."""
-    attrs, settings = files.attrs, _mapping(files.passport.get("settings"))
+    made, settings = told.prediction, told.settings
     height, width = files.geobox.shape
-    calibrated = settings.get("calibrated")
-    overlap, flips = attrs.get("overlap"), attrs.get("flips")
-    rows = {
-        "size": f"{height:,} rows × {width:,} columns",
-        "pixel": " × ".join(f"{abs(side):.6g}" for side in files.geobox.resolution.xy),
-        "window": _of(attrs, "tile", "{} pixels"),
-        "overlap": f"{overlap:.0%}" if isinstance(overlap, float) else "",
-        "blend": _of(attrs, "blend"),
-        "orientations averaged": str(flips or 1) if flips is not None else "",
-        "device": _of(attrs, "device"),
-        "seconds": _of(attrs, "seconds"),
-        "windows run at once": _of(settings, "batch"),
-        "calibrated": "" if calibrated is None else "yes" if calibrated else "no",
-        "temperature": _of(attrs, "temperature"),
-    }
-    return [(name, text) for name, text in rows.items() if text]
+    return _held(
+        {
+            "size": f"{height:,} rows × {width:,} columns",
+            "pixel": " × ".join(f"{abs(side):.6g}" for side in files.geobox.resolution.xy),
+            "window": f"{made.tile} pixels" if made.tile else "",
+            "overlap": "" if made.overlap is None else f"{made.overlap:.0%}",
+            "blend": made.blend,
+            "orientations": "" if made.flips is None else "8, averaged" if made.flips else "1",
+            "device": made.device,
+            "windows at once": str(settings.batch),
+            "seconds": "" if made.seconds is None else f"{made.seconds:g}",
+            "calibrated": "yes" if told.calibrated else "no",
+            "temperature": f"{made.temperature:.4g}",
+        }
+    )
 
 
-def model_rows(model: Mapping[str, Any]) -> list[Row]:
-    """Return what a manifest says of a model."""
-    network, training = _mapping(model.get("model")), _mapping(model.get("training"))
-    scenes = [_mapping(scene) for scene in training.get("scenes", ())]
-    parameters = model.get("parameters")
-    calibration = _mapping(model.get("calibration"))
-    rows = {
-        "model": _of(model, "title"),
-        "made": _of(model, "created"),
-        "architecture": ", ".join(
-            str(network[key]) for key in ("architecture", "encoder") if key in network
-        ),
-        "parameters": f"{parameters:,}" if isinstance(parameters, int) else "",
-        "weights, SHA-256": _of(model, "weights_sha256"),
-        "trained on": "; ".join(
-            f"{scene.get('id', '?')}{' (synthetic)' if scene.get('synthetic') else ''}"
-            for scene in scenes
-        ),
-        "seed": _of(training, "seed"),
-        "calibration": (
-            f"temperature {figure(calibration.get('temperature'))} on "
-            f"{calibration.get('split', '')} pixels"
-            if calibration
-            else "none: the probabilities are as the network gave them"
-        ),
-    }
-    return [(name, text) for name, text in rows.items() if text]
+def model_rows(model: ModelTold) -> list[Row]:
+    """Return what is told of a model."""
+    names = (f"{one.id}{' (synthetic)' * one.synthetic}" for one in model.training.scenes)
+    found = model.calibration
+    return _held(
+        {
+            "model": model.title,
+            "made": model.created,
+            "architecture": ", ".join(
+                str(model.network[key])
+                for key in ("architecture", "encoder")
+                if key in model.network
+            ),
+            "parameters": "" if model.parameters is None else f"{model.parameters:,}",
+            "weights, SHA-256": model.weights_sha256,
+            "trained on": "; ".join(names),
+            "seed": "" if model.training.seed is None else str(model.training.seed),
+            "calibration": f"temperature {found.temperature:.4g}, fitted on {found.split} pixels"
+            if found
+            else "none",
+        }
+    )
 
 
-def layers_by_family(model: Mapping[str, Any]) -> list[Row]:
+def layers_by_family(model: ModelTold) -> list[Row]:
     """Return the names of a model's layers by family, in their order."""
-    layers = [_mapping(layer) for layer in model.get("layers", ())]
-    groups = groupby(layers, key=lambda layer: str(layer.get("family", "")))
-    return [(name, ", ".join(str(one.get("name", "?")) for one in held)) for name, held in groups]
-
-
-def uncalibrated(files: PredictionFiles) -> bool:
-    """Whether the probabilities of any model were left as the network gave them."""
-    if _mapping(files.passport.get("settings")).get("calibrated") is False:
-        return True
-    models = models_of(files.passport)
-    return not models or any(not model.get("calibration") for model in models)
-
-
-def trained_on_synthetic(passport: Mapping[str, Any]) -> bool:
-    """Whether a scene that formed any model's weights was synthetic."""
-    for model in models_of(passport):
-        training = _mapping(model.get("training"))
-        start = _mapping(training.get("start"))
-        for scene in (*training.get("scenes", ()), *start.get("scenes", ())):
-            if _mapping(scene).get("synthetic"):
-                return True
-    return False
+    groups = groupby(model.layers, key=lambda layer: layer.family)
+    return [(name, ", ".join(one.name for one in held)) for name, held in groups]
 
 
 def source_rows(scene: SceneUnder | None) -> list[Row]:
     """Return whose the data are, and under which terms, as the scene states it."""
     if scene is None:
-        return [("", "The scene is not there; its item says whose its data are.")]
+        return [("terms", "The scene is not there; its item says whose its data are.")]
     stated = scene.item["properties"]
-    rows = [
-        ("terms", _of(stated, "cryonet:terms")),
-        ("license", _of(stated, "license")),
-        ("catalogue", _of(stated, "cryonet:catalogue")),
-        ("lineage", _of(stated, "processing:lineage")),
-    ]
-    rows += [("source", short_values(_mapping(one))) for one in stated.get("cryonet:sources") or ()]
-    labels = _mapping(stated.get("cryonet:labels"))
-    rows += [("labels", short_values(_mapping(one))) for one in labels.get("files") or ()]
-    rows.append(("clean ice among labels", _of(labels, "rule_in_words")))
-    held = [(name, text) for name, text in rows if text]
-    if not any(name in ("terms", "license") for name, _ in held):
-        held.append(("terms", "The scene states none."))
-    return held
+    labels = stated.get("cryonet:labels")
+    labels = labels if isinstance(labels, dict) else {}
+    keys = {
+        "terms": "cryonet:terms",
+        "license": "license",
+        "catalogue": "cryonet:catalogue",
+        "lineage": "processing:lineage",
+    }
+    rows = [(name, stated[key]) for name, key in keys.items() if key in stated]
+    rows += [("source", short_values(one)) for one in _records(stated.get("cryonet:sources"))]
+    rows += [("labels", short_values(one)) for one in _records(labels.get("files"))]
+    if "rule_in_words" in labels:
+        rows.append(("clean ice", labels["rule_in_words"]))
+    if not {"terms", "license"} & {name for name, _ in rows}:
+        rows.append(("terms", "The scene states none."))
+    return [(name, str(text)) for name, text in rows]
 
 
-def short_values(told: Mapping[str, Any]) -> str:
-    """Return the short values of a record in one line."""
+def short_values(record: Mapping[str, Any]) -> str:
+    """Return the texts and numbers of a record in one line."""
     return ", ".join(
-        f"{key} {value}" for key, value in told.items() if isinstance(value, (str, int, float))
+        f"{key} {value}" for key, value in record.items() if isinstance(value, (str, int, float))
     )
 
 
-def command_of(files: PredictionFiles, scene: SceneUnder | None, bundles: Sequence[Path]) -> str:
+def command_of(
+    files: PredictionFiles, told: PassportTold, scene: SceneUnder | None, bundles: Sequence[Path]
+) -> str:
     """Return the command that makes such a prediction, read off the passport.
 
     Names of folders that are not known stand in capitals.
     """
-    attrs, settings = files.attrs, _mapping(files.passport.get("settings"))
-    models = models_of(files.passport)
-    names = [path.name for path in bundles]
-    names += [f"BUNDLE-{n + 1}" if len(models) > 1 else "BUNDLE" for n in range(len(models))][
-        len(names) :
-    ]
-    parts = ["cryonet", "predict", *names[:1], scene.path.name if scene else "SCENE"]
+    models, settings = told.models, told.settings
+    names = [path.resolve().name for path in bundles][: len(models)]
+    names += [f"BUNDLE-{n + 1}" for n in range(len(names), len(models))]
+    parts = ["cryonet", "predict", *names[:1], scene.path.resolve().name if scene else "SCENE"]
     parts.append(files.path.resolve().name)
-    for name, default in (("device", "auto"), ("batch", 4), ("blend", "cosine")):
-        if settings.get(name, default) != default:
-            parts += [f"--{name}", str(settings[name])]
-    if models and attrs.get("overlap") != models[0].get("overlap"):
-        parts += ["--overlap", str(attrs.get("overlap"))]
-    parts += ["--flips"] * bool(settings.get("flips"))
-    parts += ["--uncalibrated"] * (settings.get("calibrated") is False)
+    for name in ("device", "batch", "blend"):
+        if (value := getattr(settings, name)) != SettingsTold.model_fields[name].default:
+            parts += [f"--{name}", str(value)]
+    if models and told.prediction.overlap != models[0].overlap:
+        parts += ["--overlap", str(told.prediction.overlap)]
+    parts += ["--flips"] * settings.flips
+    parts += ["--uncalibrated"] * (not settings.calibrated)
     for name in names[1:]:
         parts += ["--with", name]
     return shlex.join(parts)
 
 
-def _of(holder: Mapping[str, Any], key: str, form: str = "{}") -> str:
-    value = holder.get(key)
-    return "" if value is None or value == "" else form.format(value)
+def _held(rows: Mapping[str, str]) -> list[Row]:
+    return [(name, text) for name, text in rows.items() if text]
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _records(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

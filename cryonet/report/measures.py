@@ -65,6 +65,7 @@ def measure(
     files: PredictionFiles,
     scene: SceneUnder | None,
     *,
+    temperature: float = 1.0,
     correlation: float,
     buffer: float,
     progress: Progress = SILENT,
@@ -75,6 +76,8 @@ def measure(
     ----------
     scene
         For elevation and labels, if there is one.
+    temperature
+        To which the probabilities were brought.
     correlation, buffer
         In metres and pixels; see `cryonet.areas`.
     """
@@ -84,7 +87,6 @@ def measure(
     areas = AreaTally(grid, classes=names, correlation=correlation, buffer=buffer)
     confidence = ConfidenceTally(grid, classes=names)
     relief = HypsometryTally(grid, classes=names) if "elevation" in held else None
-    temperature = float(files.attrs.get("temperature", 1))
     tallies = {kind: _Scoring(ScoreTally(grid, classes=names), temperature) for kind in splits}
     height, mapped = int(grid.shape[0]), 0
     with ExitStack() as stack:
@@ -120,7 +122,7 @@ def _splits(
         codes = seen_codes(files.passport, scene.shape)
     except CryonetError as error:
         return {"unknown": None}, str(error)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return {"unknown": None}, "The passport does not hold how the model was trained."
     if codes is None:
         return {"unseen": None}, ""

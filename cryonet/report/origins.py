@@ -16,11 +16,20 @@ from cryonet.file_hash import folder_hashes
 from cryonet.grid import Window, geobox_of, window_of
 from cryonet.prediction import linked_folders
 from cryonet.prediction_files import PredictionFiles
+from cryonet.report.told import PassportTold
 from cryonet.scene import ITEM_NAME, open_scene, read_item
 from cryonet.scene_files import SceneFiles
 
 #: The scene is looked at in such blocks; no pixel is read for that.
 _CHUNKS = 4096
+
+_NO_SCENE = (
+    "The scene is no longer where the prediction links to: the page goes without its picture, "
+    "elevation, labels and terms of use."
+)
+_NO_BUNDLE = (
+    "A bundle is no longer where the prediction links to: the page goes without its model's card."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class SceneUnder:
 
 
 def find_scene(
-    files: PredictionFiles, given: str | Path | None
+    files: PredictionFiles, told: PassportTold, given: str | Path | None
 ) -> tuple[SceneUnder | None, list[str]]:
     """Return the scene of a prediction, and what should be said of it.
 
@@ -77,24 +86,23 @@ def find_scene(
         If the prediction does not lie on its pixels.
     """
     if given is not None:
-        found = _scene(files, Path(given))
-        return found, _changes(files, found)
+        found = _scene(files, told, Path(given))
+        return found, _changes(told, found)
     places = linked_folders(files.path, ITEM_NAME)
     if not places:
-        return None, ["The scene is no longer where the prediction links to: the page goes without "
-                      "its picture, elevation, labels and terms of use."]  # fmt: skip
+        return None, [_NO_SCENE]
     try:
-        found = _scene(files, places[0])
+        found = _scene(files, told, places[0])
     except CryonetError as error:
-        return None, [f"The scene that the prediction links to cannot be used: {error}"]
-    return found, _changes(files, found)
+        # Without the value: it may be a path of this machine, and the page is for others.
+        return None, [f"The scene that the prediction links to cannot be used: {error.what}."]
+    return found, _changes(told, found)
 
 
-def _scene(files: PredictionFiles, path: Path) -> SceneUnder:
+def _scene(files: PredictionFiles, told: PassportTold, path: Path) -> SceneUnder:
     item = read_item(path)
-    stated = _mapping(files.passport.get("scene")).get("id", item["id"])
-    if item["id"] != stated:
-        rule = f"The prediction is of {stated}."
+    if told.scene.id and item["id"] != told.scene.id:
+        rule = f"The prediction is of {told.scene.id}."
         raise SceneError("the scene is another", item["id"], rule)
     data = open_scene(path, chunks=_CHUNKS)
     whole = geobox_of(data)
@@ -107,24 +115,22 @@ def _scene(files: PredictionFiles, path: Path) -> SceneUnder:
     )
 
 
-def _changes(files: PredictionFiles, found: SceneUnder) -> list[str]:
+def _changes(told: PassportTold, found: SceneUnder) -> list[str]:
     """Return which files of a scene are no longer those that the passport speaks of."""
-    stated = _mapping(_mapping(files.passport.get("scene")).get("files"))
-    if not stated:
-        return []
-    held = folder_hashes(found.path)
-    changed = [str(name) for name, digest in stated.items() if held.get(str(name)) != digest]
+    stated = told.scene.files
+    held = folder_hashes(found.path) if stated else {}
+    changed = [name for name, digest in stated.items() if held.get(name) != digest]
     new = [name for name in held if name.endswith(".tif") and name not in stated]
-    told = []
+    said = []
     if changed:
-        told.append(f"Files of the scene have changed since the prediction: {', '.join(changed)}.")
+        said.append(f"Files of the scene have changed since the prediction: {', '.join(changed)}.")
     if new:
-        told.append(f"Files of the scene are newer than the prediction: {', '.join(new)}.")
-    return told
+        said.append(f"Files of the scene are newer than the prediction: {', '.join(new)}.")
+    return said
 
 
 def find_bundles(
-    files: PredictionFiles, given: Sequence[str | Path]
+    files: PredictionFiles, told: PassportTold, given: Sequence[str | Path]
 ) -> tuple[list[Path], list[str]]:
     """Return the folders of the bundles of a prediction, and what should be said of them.
 
@@ -139,35 +145,21 @@ def find_bundles(
     BundleError
         If a `given` folder is no bundle, or another than the prediction's.
     """
-    wanted = weights_of(files.passport)
+    wanted = [model.weights_sha256 for model in told.models if model.weights_sha256]
     if given:
         for path in given:
             _check_bundle(Path(path), wanted)
         return [Path(path) for path in given], []
-    found, told = [], []
+    found, said = [], []
     for path in linked_folders(files.path, ITEM):
         try:
             _check_bundle(path, wanted)
             found.append(path)
         except CryonetError as error:
-            told.append(f"A bundle that the prediction links to cannot be used: {error}")
-    if len(found) < max(1, len(wanted)) and not told:
-        told.append("The bundle is no longer where the prediction links to: the page goes "
-                    "without the model's card.")  # fmt: skip
-    return found, told
-
-
-def weights_of(passport: Mapping[str, Any]) -> list[str]:
-    """Return the hashes of the weights of a prediction's models."""
-    return [
-        str(model["weights_sha256"]) for model in models_of(passport) if "weights_sha256" in model
-    ]
-
-
-def models_of(passport: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the manifests that a passport holds: of one model, or of each member."""
-    listed = passport.get("members") or [passport.get("bundle")]
-    return [model for model in listed if isinstance(model, dict)]
+            said.append(f"A bundle that the prediction links to cannot be used: {error.what}.")
+    if len(found) + len(said) < max(1, len(told.models)):
+        said.append(_NO_BUNDLE)
+    return found, said
 
 
 def _check_bundle(path: Path, wanted: Sequence[str]) -> None:
@@ -181,8 +173,3 @@ def _check_bundle(path: Path, wanted: Sequence[str]) -> None:
         )
     if not (path / CARD).is_file():
         raise BundleError("the bundle has no card", str(path), f"Its folder holds {CARD}.")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return what should be a mapping; an empty one if it is none."""
-    return value if isinstance(value, dict) else {}

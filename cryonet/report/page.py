@@ -27,8 +27,9 @@ from cryonet.report.card import card_html
 from cryonet.report.charts import draw_charts
 from cryonet.report.frame import frame_map
 from cryonet.report.measures import KINDS, Figures
-from cryonet.report.origins import SceneUnder, models_of
+from cryonet.report.origins import SceneUnder
 from cryonet.report.pictures import RAMP, WRONG, draw_maps
+from cryonet.report.told import PassportTold
 
 #: By this a file is known as a report: it stands in its first bytes.
 MARK = '<meta name="generator" content="cryonet report'
@@ -36,8 +37,12 @@ MARK = '<meta name="generator" content="cryonet report'
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What is there of a prediction's origins: its scene, its bundles, and what to say of them."""
+    """What a prediction is from: what its passport tells, and what is still there of it.
 
+    `remarks` say what is not.
+    """
+
+    told: PassportTold
     scene: SceneUnder | None
     bundles: Sequence[Path]
     remarks: Sequence[str]
@@ -60,13 +65,7 @@ def render_page(
     correlation, buffer
         With which the areas were measured; see `cryonet.areas`.
     """
-    scene = origins.scene
-    script, style = _text("page.js"), _text("page.css")
-    attrs, stated = files.attrs, dict(scene.item["properties"]) if scene else {}
-    passport_scene = files.passport.get("scene")
-    told = passport_scene if isinstance(passport_scene, dict) else {}
-    name = str(attrs.get("scene") or told.get("id") or "unknown scene")
-    maps = draw_maps(files, scene)
+    script = _text("page.js")
     return (
         _environment()
         .get_template("page.html")
@@ -76,16 +75,8 @@ def render_page(
             made=datetime.now(UTC).date().isoformat(),
             script=Markup(script),
             script_hash=b64encode(sha256(script.encode()).digest()).decode(),
-            style=Markup(style),
-            title=str(stated.get("title") or name),
-            scene_id=name,
-            date=_date(str(attrs.get("datetime") or stated.get("datetime") or "")),
-            model=str(attrs.get("model") or "unknown model"),
-            synthetic_scene=bool(told.get("synthetic") or stated.get("synthetic")),
-            synthetic_model=facts.trained_on_synthetic(files.passport),
-            synthetic=bool(attrs.get("synthetic")),
-            remarks=_remarks(attrs, stated, origins.remarks),
-            maps=maps,
+            style=Markup(_text("page.css")),
+            maps=draw_maps(files, origins.scene),
             frame=frame_map(files.geobox),
             classes=CLASSES[: len(files.classes)],
             titles={entry.name: entry.title for entry in CLASSES},
@@ -96,27 +87,44 @@ def render_page(
             charts=draw_charts(figures),
             kinds=KINDS,
             low=LOW,
-            uncalibrated=facts.uncalibrated(files),
             correlation=correlation,
             buffer=buffer,
-            settings=facts.settings_rows(files),
-            models=[
-                (facts.model_rows(m), facts.layers_by_family(m)) for m in models_of(files.passport)
-            ],
-            hashes=_pairs(told.get("files")),
-            warps=[facts.short_values(warp) for warp in told.get("warps") or ()],
-            versions=_pairs(files.passport.get("versions")),
             cards=[card_html(bundle) for bundle in origins.bundles],
-            citations=[text.format(version=__version__) for text in facts.CITATIONS],
-            sources=facts.source_rows(scene),
-            command=facts.command_of(files, scene, origins.bundles),
+            **_told(files, origins),
         )
     )
 
 
-def _remarks(attrs: dict[str, Any], stated: dict[str, Any], more: Sequence[str]) -> list[str]:
-    found = [str(text) for text in stated.get("cryonet:remarks") or ()]
-    return [*prediction_remarks(attrs), *more, *(f"Of the scene: {text}" for text in found)]
+def _told(files: PredictionFiles, origins: Origins) -> dict[str, Any]:
+    """Return what passport and scene tell, by its name in the template."""
+    scene, told = origins.scene, origins.told
+    made, models = told.prediction, told.models
+    stated = scene.item["properties"] if scene else {}
+    name = made.scene or told.scene.id or "unknown scene"
+    return {
+        "title": str(stated.get("title") or name),
+        "scene_id": name,
+        "date": _date(str(made.datetime or stated.get("datetime") or "")),
+        "model": made.model or "unknown model",
+        "synthetic_scene": told.scene.synthetic or bool(stated.get("synthetic")),
+        "synthetic_model": any(model.synthetic for model in models),
+        "synthetic": made.synthetic,
+        "remarks": _remarks(told, stated.get("cryonet:remarks"), origins.remarks),
+        "calibrated": told.calibrated,
+        "settings": facts.settings_rows(files, told),
+        "models": [(facts.model_rows(one), facts.layers_by_family(one)) for one in models],
+        "hashes": list(told.scene.files.items()),
+        "warps": [facts.short_values(warp) for warp in told.scene.warps],
+        "versions": list(told.versions.items()),
+        "citations": [text.format(version=__version__) for text in facts.CITATIONS],
+        "sources": facts.source_rows(scene),
+        "command": facts.command_of(files, told, scene, origins.bundles),
+    }
+
+
+def _remarks(told: PassportTold, of_scene: Any, more: Sequence[str]) -> list[str]:
+    found = [f"Of the scene: {text}" for text in of_scene or () if isinstance(text, str)]
+    return [*prediction_remarks(told.prediction.model_dump(exclude_none=True)), *more, *found]
 
 
 def _date(text: str) -> str:
@@ -128,12 +136,10 @@ def _date(text: str) -> str:
     return f"{when.day} {when:%B %Y, %H:%M}{' UTC' if when.tzinfo in (UTC, None) else ''}"
 
 
-def _pairs(value: Any) -> list[tuple[str, str]]:
-    return [(str(k), str(v)) for k, v in value.items()] if isinstance(value, dict) else []
-
-
 def _km2(value: float) -> str:
-    """Return an area with three decimals below 100 km², one above."""
+    """Return an area with three decimals below 100 km², one above; little does not read 0."""
+    if 0 < value < 0.0005:
+        return "< 0.001"
     return f"{value:,.3f}" if value < 100 else f"{value:,.1f}"
 
 
