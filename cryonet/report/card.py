@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from cryonet.bundle import CARD
 from cryonet.errors import BundleError, SceneError
-from cryonet.report.pictures import small_picture
+from cryonet.report.pictures import MOST_OF_CARDS, small_picture
 
 #: A card is text of some kilobytes, a picture of it of some hundred.
 LONGEST, LONGEST_PICTURE = 500_000, 20_000_000
@@ -24,11 +24,16 @@ MOST_PICTURES = 4
 _DOWN = 2
 
 
-def card_html(bundle: Path) -> Markup:
+def card_html(bundle: Path, *, most: int = MOST_OF_CARDS) -> Markup:
     """Return the card of the bundle in a folder as HTML.
 
     HTML in it shows as text; pictures are those of the folder, and what cannot be shown leaves
     its description. Only links to the web stay links.
+
+    Parameters
+    ----------
+    most
+        Bytes that its pictures may take together.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def card_html(bundle: Path) -> Markup:
     for token in _inline(tokens):
         if token.type == "image":
             shown += 1
-            _place_picture(token, bundle, allowed=shown <= MOST_PICTURES)
+            _place_picture(token, bundle, most // MOST_PICTURES * (shown <= MOST_PICTURES))
         elif token.type == "link_open" and not _is_outside(token):
             token.attrs = {}
     # What was rendered has no markup but the renderer's own: `html` is off.
@@ -67,14 +72,15 @@ def _is_outside(token: Token) -> bool:
     return re.match(r"https?://", str(token.attrs.get("href", ""))) is not None
 
 
-def _place_picture(token: Token, bundle: Path, *, allowed: bool) -> None:
-    """Put a picture of the bundle's folder into its token; or its description as text."""
+def _place_picture(token: Token, bundle: Path, most: int) -> None:
+    """Put a picture of the bundle's folder into its token, or its description as text."""
     name = str(token.attrs.get("src", "")).removeprefix("./")
     file = bundle / name
     plain = re.fullmatch(r"[\w-]+\.(png|jpe?g)", name) is not None
     try:
-        if allowed and plain and file.is_file() and file.stat().st_size <= LONGEST_PICTURE:
-            token.attrs = {"src": small_picture(file.read_bytes()), "alt": ""}
+        held = plain and file.is_file() and not file.is_symlink()
+        if most and held and file.stat().st_size <= LONGEST_PICTURE:
+            token.attrs = {"src": small_picture(file.read_bytes(), most=most), "alt": ""}
             return
     except SceneError:
         pass

@@ -28,7 +28,7 @@ from cryonet.report.charts import draw_charts
 from cryonet.report.frame import frame_map
 from cryonet.report.measures import KINDS, Figures
 from cryonet.report.origins import SceneUnder
-from cryonet.report.pictures import RAMP, WRONG, draw_maps
+from cryonet.report.pictures import MOST_OF_CARDS, RAMP, WRONG, draw_maps
 from cryonet.report.told import PassportTold
 
 #: By this a file is known as a report: it stands in its first bytes.
@@ -89,10 +89,14 @@ def render_page(
             low=LOW,
             correlation=correlation,
             buffer=buffer,
-            cards=[card_html(bundle) for bundle in origins.bundles],
+            cards=_cards(origins.bundles),
             **_told(files, origins),
         )
     )
+
+
+def _cards(bundles: Sequence[Path]) -> list[Markup]:
+    return [card_html(bundle, most=MOST_OF_CARDS // len(bundles)) for bundle in bundles]
 
 
 def _told(files: PredictionFiles, origins: Origins) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -28,8 +28,9 @@ from cryonet.scene_files import SceneFiles
 #: Longest sides of the maps in pixels: the first with which they all take at most `MOST` bytes.
 SIDES = (1100, 800, 550, 350)
 
-#: Bytes of all maps together, and of one picture of a card, before base64 adds a third.
-MOST, MOST_OF_CARD = 2_400_000, 400_000
+#: Bytes of all maps together, and of the pictures of all cards, before base64 adds a third: the
+#: page stays below 5 MB.
+MOST, MOST_OF_CARDS = 2_400_000, 1_000_000
 
 #: A picture of a card with more pixels is not decoded.
 MOST_PIXELS = 40_000_000
@@ -176,8 +177,8 @@ def chart(figure: Figure) -> str:
     return address(stream.getvalue())
 
 
-def small_picture(data: bytes, *, sides: Sequence[int] = (1400, 1000, 700)) -> str:
-    """Return a PNG or JPEG as a data address, made smaller until it takes `MOST_OF_CARD` bytes.
+def small_picture(data: bytes, *, most: int) -> str:
+    """Return a PNG or JPEG as a data address, made smaller until it takes at most `most` bytes.
 
     Raises
     ------
@@ -194,13 +195,13 @@ def small_picture(data: bytes, *, sides: Sequence[int] = (1400, 1000, 700)) -> s
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         rule = "Give a PNG or JPEG."
         raise SceneError("the picture cannot be read", str(error)[:120], rule) from error
-    for side in sides:
+    for side in (1400, 1000, 700, 500):
         plain.thumbnail((side, side))
         stream = io.BytesIO()
         plain.save(stream, "PNG", optimize=True)
-        if stream.tell() <= MOST_OF_CARD:
+        if stream.tell() <= most:
             return address(stream.getvalue())
-    rule = f"At most {MOST_OF_CARD:,} bytes."
+    rule = f"At most {most:,} bytes."
     raise SceneError("the picture takes too many bytes", stream.tell(), rule)
 
 
