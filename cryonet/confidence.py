@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from cryonet.grid import pixel_areas
+from cryonet.binned_areas import BinnedAreas
 from cryonet.prediction_record import STEP
 
 #: Confidence below this is low: of four classes, an even choice between two has it. Our choice.
@@ -71,8 +71,8 @@ class ConfidenceTally:
     """
 
     def __init__(self, geobox: GeoBox, *, classes: Sequence[str]) -> None:
-        self._classes, self._areas, self._row = tuple(classes), pixel_areas(geobox), 0
-        self._km2 = np.zeros((len(self._classes), _STEPS + 1))
+        self._classes = tuple(classes)
+        self._bins = BinnedAreas(geobox, (len(self._classes), _STEPS + 1))
 
     def add(self, codes: NDArray[np.integer], stored: NDArray[np.uint8]) -> None:
         """Add rows ``(y, x)`` below those that were added before.
@@ -84,13 +84,8 @@ class ConfidenceTally:
         stored
             Confidence as predictions store it, in steps of 1/250; more is none.
         """
-        areas = np.broadcast_to(self._areas[self._row : self._row + len(codes)], codes.shape)
-        known = (codes < len(self._classes)) & (stored <= _STEPS)
-        places = codes[known].astype(np.int64) * (_STEPS + 1) + stored[known]
-        counts = np.bincount(places, areas[known], self._km2.size)
-        self._km2 += counts.reshape(self._km2.shape)
-        self._row += len(codes)
+        self._bins.add(codes, stored)
 
     def shares(self) -> ConfidenceShares:
         """Return what was counted."""
-        return ConfidenceShares(self._classes, self._km2.copy())
+        return ConfidenceShares(self._classes, self._bins.km2.copy())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from cryonet.grid import pixel_areas
+from cryonet.binned_areas import BinnedAreas
 from cryonet.scene import VARIABLES
 
 #: Heights of bands to choose from, m; the first of them is what is counted in. Our choice.
@@ -20,6 +20,7 @@ MOST = 30
 
 # A multiple of every step, below all ground.
 _BASE, _TOP = -1000, 9000
+_UNKNOWN = (_TOP - _BASE) // STEPS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ class HypsometryTally:
     """
 
     def __init__(self, geobox: GeoBox, *, classes: Sequence[str]) -> None:
-        self._classes, self._areas, self._row = tuple(classes), pixel_areas(geobox), 0
-        self._bins = (_TOP - _BASE) // STEPS[0]
-        self._km2 = np.zeros((len(self._classes), self._bins + 1))
+        self._classes = tuple(classes)
+        # The last bin is of unknown elevation.
+        self._bins = BinnedAreas(geobox, (len(self._classes), _UNKNOWN + 1))
 
     def add(self, codes: NDArray[np.integer], elevation: NDArray[np.floating]) -> None:
         """Add rows ``(y, x)`` below those that were added before.
@@ -70,21 +71,16 @@ class HypsometryTally:
         elevation
             In m. NaN, and what no ground has, is unknown.
         """
-        areas = np.broadcast_to(self._areas[self._row : self._row + len(codes)], codes.shape)
         low, high = VARIABLES["elevation"].limits
-        mapped = codes < len(self._classes)
-        heights = elevation[mapped].astype(np.float64)
-        known = (heights >= low) & (heights < min(high, _TOP))
-        bins = np.full(heights.shape, self._bins)
-        bins[known] = np.floor((heights[known] - _BASE) / STEPS[0]).astype(np.int64)
-        places = codes[mapped].astype(np.int64) * (self._bins + 1) + bins
-        counts = np.bincount(places, areas[mapped], self._km2.size)
-        self._km2 += counts.reshape(self._km2.shape)
-        self._row += len(codes)
+        known = (elevation >= low) & (elevation < min(high, _TOP))
+        bins = np.full(codes.shape, _UNKNOWN)
+        heights = elevation[known].astype(np.float64)
+        bins[known] = np.floor((heights - _BASE) / STEPS[0]).astype(np.int64)
+        self._bins.add(codes, bins)
 
     def hypsometry(self) -> Hypsometry:
         """Return what was counted, in the lowest bands of `STEPS` of which `MOST` are enough."""
-        fine = self._km2[:, :-1]
+        fine = self._bins.km2[:, :-1]
         held = np.flatnonzero(fine.any(axis=0))
         first, last = (held[0], held[-1]) if held.size else (0, -1)
         for step in STEPS:
@@ -95,4 +91,4 @@ class HypsometryTally:
         coarse = fine[:, start * width : end * width]
         edges = _BASE + step * np.arange(start, end + 1)
         km2 = coarse.reshape(len(self._classes), end - start, width).sum(axis=2)
-        return Hypsometry(self._classes, edges, km2, self._km2[:, -1].copy())
+        return Hypsometry(self._classes, edges, km2, self._bins.km2[:, -1].copy())
