@@ -68,10 +68,12 @@ def run_report(
         page = render_page(files, origins, figures, **options)
     try:
         with whole_file(target) as work:
-            work.write_text(page, encoding="utf-8")
+            # JSON may hold halves of surrogate pairs, which no file can.
+            work.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
         rule = f"The system says: {error}."
         raise SceneError("the output cannot be written", str(target), rule) from error
+    progress.step(1, 1, "written")
     return target
 
 

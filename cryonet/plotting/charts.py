@@ -304,7 +304,7 @@ def plot_confidence(found: ConfidenceShares, *, ax: Axes | None = None) -> Axes:
     for share, (low, high) in zip(shares[:, held], pairwise(CONFIDENCE_EDGES), strict=True):
         top = min(high, 1.0)
         colour = colormaps["cividis"]((low + top) / 2)
-        name = f"{low:g} to {top:g}"
+        name = f"{low:g}\N{EN DASH}{top:g}"
         ax.barh(places, share, 0.7, left, color=colour, label=name)
         left += share
     ax.set_yticks(places, [rows[n] for n in held])

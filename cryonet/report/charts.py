@@ -24,16 +24,16 @@ def draw_charts(found: Figures) -> dict[str, str]:
     They are ``confidence``, ``hypsometry``, and ``reliability-KIND`` of the scores by kind.
     """
     drawn: dict[str, tuple[float, Callable[..., Axes], Any]] = {
-        "confidence": (2.3, plot_confidence, found.confidence)
+        "confidence": (2.2, plot_confidence, found.confidence)
     }
     if found.hypsometry is not None:
-        drawn["hypsometry"] = (3.6, plot_hypsometry, found.hypsometry)
+        drawn["hypsometry"] = (3.4, plot_hypsometry, found.hypsometry)
     for kind, scores in found.scores.items():
         drawn[f"reliability-{kind}"] = (4.0, plot_reliability, scores.probabilities)
     charts = {}
     for name, (height, draw, values) in drawn.items():
         with mpl.rc_context(_STYLE):
-            figure = Figure(figsize=(5.0, height), layout="constrained")
+            figure = Figure(figsize=(4.4, height), layout="constrained")
             try:
                 draw(values, ax=figure.subplots())
             except CryonetError:

@@ -67,6 +67,15 @@ class SceneUnder:
         return files.overview(names, self.window, shape)
 
 
+@dataclass(frozen=True, slots=True)
+class BundleUnder:
+    """A bundle that a prediction was made with: its folder, its title, the hash of its weights."""
+
+    path: Path
+    title: str
+    weights: str
+
+
 def find_scene(
     files: PredictionFiles, told: PassportTold, given: str | Path | None
 ) -> tuple[SceneUnder | None, list[str]]:
@@ -131,8 +140,8 @@ def _changes(told: PassportTold, found: SceneUnder) -> list[str]:
 
 def find_bundles(
     files: PredictionFiles, told: PassportTold, given: Sequence[str | Path]
-) -> tuple[list[Path], list[str]]:
-    """Return the folders of the bundles of a prediction, and what should be said of them.
+) -> tuple[list[BundleUnder], list[str]]:
+    """Return the bundles of a prediction, and what should be said of them.
 
     Parameters
     ----------
@@ -147,14 +156,11 @@ def find_bundles(
     """
     wanted = [model.weights_sha256 for model in told.models if model.weights_sha256]
     if given:
-        for path in given:
-            _check_bundle(Path(path), wanted)
-        return [Path(path) for path in given], []
+        return [_bundle(Path(path), wanted) for path in given], []
     found, said = [], []
     for path in linked_folders(files.path, ITEM):
         try:
-            _check_bundle(path, wanted)
-            found.append(path)
+            found.append(_bundle(path, wanted))
         except CryonetError as error:
             said.append(f"A bundle that the prediction links to cannot be used: {error.what}.")
     if len(found) + len(said) < max(1, len(told.models)):
@@ -162,8 +168,9 @@ def find_bundles(
     return found, said
 
 
-def _check_bundle(path: Path, wanted: Sequence[str]) -> None:
-    found = read_manifest(path).weights_sha256
+def _bundle(path: Path, wanted: Sequence[str]) -> BundleUnder:
+    manifest = read_manifest(path)
+    found = manifest.weights_sha256
     if wanted and found not in wanted:
         spoken = ", ".join(f"{digest[:12]}…" for digest in wanted)
         raise BundleError(
@@ -171,5 +178,8 @@ def _check_bundle(path: Path, wanted: Sequence[str]) -> None:
             f"{path}: weights {found[:12]}…",
             f"The passport speaks of {spoken}.",
         )
-    if not (path / CARD).is_file():
+    card = path / CARD
+    # A link may lead to a file that is not meant for the page.
+    if card.is_symlink() or not card.is_file():
         raise BundleError("the bundle has no card", str(path), f"Its folder holds {CARD}.")
+    return BundleUnder(path, manifest.title, found)

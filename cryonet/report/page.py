@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files as package_files
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
@@ -27,7 +26,7 @@ from cryonet.report.card import card_html
 from cryonet.report.charts import draw_charts
 from cryonet.report.frame import frame_map
 from cryonet.report.measures import KINDS, Figures
-from cryonet.report.origins import SceneUnder
+from cryonet.report.origins import BundleUnder, SceneUnder
 from cryonet.report.pictures import MOST_OF_CARDS, RAMP, WRONG, draw_maps
 from cryonet.report.told import PassportTold
 
@@ -44,7 +43,7 @@ class Origins:
 
     told: PassportTold
     scene: SceneUnder | None
-    bundles: Sequence[Path]
+    bundles: Sequence[BundleUnder]
     remarks: Sequence[str]
 
 
@@ -89,14 +88,15 @@ def render_page(
             low=LOW,
             correlation=correlation,
             buffer=buffer,
-            cards=_cards(origins.bundles),
+            cards=list(_cards(origins.bundles)),
             **_told(files, origins),
         )
     )
 
 
-def _cards(bundles: Sequence[Path]) -> list[Markup]:
-    return [card_html(bundle, most=MOST_OF_CARDS // len(bundles)) for bundle in bundles]
+def _cards(bundles: Sequence[BundleUnder]) -> Iterator[tuple[str, Markup]]:
+    for bundle in bundles:
+        yield bundle.title, card_html(bundle.path, most=MOST_OF_CARDS // len(bundles))
 
 
 def _told(files: PredictionFiles, origins: Origins) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _told(files: PredictionFiles, origins: Origins) -> dict[str, Any]:
     return {
         "title": str(stated.get("title") or name),
         "scene_id": name,
-        "date": _date(str(made.datetime or stated.get("datetime") or "")),
+        "date": facts.day_and_minute(str(made.datetime or stated.get("datetime") or "")),
         "model": made.model or "unknown model",
         "synthetic_scene": told.scene.synthetic or bool(stated.get("synthetic")),
         "synthetic_model": any(model.synthetic for model in models),
@@ -122,29 +122,28 @@ def _told(files: PredictionFiles, origins: Origins) -> dict[str, Any]:
         "versions": list(told.versions.items()),
         "citations": [text.format(version=__version__) for text in facts.CITATIONS],
         "sources": facts.source_rows(scene),
+        "source_files": facts.source_files(scene),
+        "of_paper": any(one.network.get("architecture") == "cryonet" for one in models),
         "command": facts.command_of(files, told, scene, origins.bundles),
     }
 
 
 def _remarks(told: PassportTold, of_scene: Any, more: Sequence[str]) -> list[str]:
-    found = [f"Of the scene: {text}" for text in of_scene or () if isinstance(text, str)]
+    texts = of_scene if isinstance(of_scene, list) else []
+    found = [f"Of the scene: {text}" for text in texts if isinstance(text, str)]
     return [*prediction_remarks(told.prediction.model_dump(exclude_none=True)), *more, *found]
 
 
-def _date(text: str) -> str:
-    """Return the day and minute of an ISO time; what is none is shown as it is."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return f"{when.day} {when:%B %Y, %H:%M}{' UTC' if when.tzinfo in (UTC, None) else ''}"
+def _km2(value: float, deviation: float | None = None) -> str:
+    """Return an area in km², as exact as its deviation asks for; little does not read 0.
 
-
-def _km2(value: float) -> str:
-    """Return an area with three decimals below 100 km², one above; little does not read 0."""
-    if 0 < value < 0.0005:
+    It has three decimals below 1 km² of deviation, or below 100 km² where none is given, and one
+    above.
+    """
+    fine = value < 100 if deviation is None else deviation < 1
+    if fine and 0 < value < 0.0005:
         return "< 0.001"
-    return f"{value:,.3f}" if value < 100 else f"{value:,.1f}"
+    return f"{value:,.3f}" if fine else f"{value:,.1f}"
 
 
 def _share(value: float) -> str:

@@ -191,14 +191,16 @@ def small_picture(data: bytes, *, most: int) -> str:
                 size = f"{image.width} × {image.height}"
                 rule = f"At most {MOST_PIXELS:,} pixels are decoded."
                 raise SceneError("the picture is too large", size, rule)
-            plain = image.convert("RGB")
+            # What is clear was drawn for white paper.
+            held = image.convert("RGBA")
+            plain = Image.alpha_composite(Image.new("RGBA", held.size, "white"), held)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         rule = "Give a PNG or JPEG."
         raise SceneError("the picture cannot be read", str(error)[:120], rule) from error
     for side in (1400, 1000, 700, 500):
         plain.thumbnail((side, side))
         stream = io.BytesIO()
-        plain.save(stream, "PNG", optimize=True)
+        plain.convert("RGB").save(stream, "PNG", optimize=True)
         if stream.tell() <= most:
             return address(stream.getvalue())
     rule = f"At most {most:,} bytes."
