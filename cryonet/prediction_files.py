@@ -103,21 +103,22 @@ class PredictionFiles:
         rows = max(1, STRIP // width)
         for top in range(0, height, rows):
             window = Window(top, 0, min(rows, height - top), width)
-            part = RasterWindow(0, top, width, window.height)
             yield PredictionStrip(
                 window,
-                self._read("classes", window=part)[0],
-                from_bytes(self._read("probabilities", window=part)),
-                self._read("confidence", window=part)[0],
+                self.codes(window),
+                from_bytes(self._read("probabilities", window=_part(window))),
+                self._read("confidence", window=_part(window))[0],
             )
 
-    def overview(self, name: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the classes or the confidence brought to `shape`, as they are stored.
+    def codes(self, window: Window) -> NDArray[np.uint8]:
+        """Return the class codes of a window, ``(y, x)``."""
+        found: NDArray[np.uint8] = self._read("classes", window=_part(window))[0]
+        return found
 
-        Classes are those of single pixels, the confidence is a mean.
-        """
-        how = Resampling.nearest if name == "classes" else Resampling.average
-        found: NDArray[np.uint8] = self._read(name, out_shape=(1, *shape), resampling=how)[0]
+    def confidence(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the confidence brought to `shape`, as it is stored: means of what it covers."""
+        how: dict[str, Any] = {"out_shape": (1, *shape), "resampling": Resampling.average}
+        found: NDArray[np.uint8] = self._read("confidence", **how)[0]
         return found
 
     def _read(self, name: str, **options: Any) -> NDArray[np.uint8]:
@@ -127,6 +128,10 @@ class PredictionFiles:
         except RasterioError as error:
             rule = f"GDAL says: {error}."
             raise SceneError("the raster is damaged", source.name, rule) from error
+
+
+def _part(window: Window) -> RasterWindow:
+    return RasterWindow(window.col, window.row, window.width, window.height)
 
 
 def _grid(source: DatasetReader) -> GeoBox:

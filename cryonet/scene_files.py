@@ -74,7 +74,7 @@ class SceneFiles:
     def overview(
         self, names: Sequence[str], window: Window, shape: tuple[int, int]
     ) -> dict[str, NDArray[np.float32]]:
-        """Return such pixels brought to `shape`: means of what they cover; of labels, single ones.
+        """Return such pixels brought to `shape`, means of what they cover: no labels, that is.
 
         Overviews of the files serve where they have some, so that memory does not grow with the
         window.
@@ -91,12 +91,11 @@ class SceneFiles:
             if not wanted:
                 continue
             try:
-                codes = any(band.name == "labels" for _, band in wanted)
                 stored = source.read(
                     [number for number, _ in wanted],
                     window=part,
                     out_shape=None if shape is None else (len(wanted), *shape),
-                    resampling=Resampling.nearest if codes else Resampling.average,
+                    resampling=Resampling.average,
                 )
             except RasterioError as error:
                 rule = f"GDAL says: {error}."

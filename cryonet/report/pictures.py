@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from PIL import Image
 
 from cryonet.classes import CLASSES, NODATA
 from cryonet.errors import SceneError
-from cryonet.grid import pixel_side
+from cryonet.grid import Window, pixel_side
 from cryonet.illumination import incidence
 from cryonet.plotting.maps import MISSING, composite_image
-from cryonet.prediction_files import PredictionFiles
+from cryonet.prediction_files import STRIP, PredictionFiles
 from cryonet.prediction_record import STEP
 from cryonet.report.origins import SceneUnder
 from cryonet.scene_files import SceneFiles
@@ -97,7 +99,7 @@ def _drawn(
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     found: dict[str, bytes] = {}
     bands: tuple[str, ...] = ()
-    codes = files.overview("classes", shape)
+    codes = _sampled(files.codes, files.geobox, shape)
     labels = None
     with ExitStack() as stack:
         if scene is not None:
@@ -111,7 +113,7 @@ def _drawn(
                 cell = pixel_side(files.geobox) * files.geobox.shape[0] / shape[0]
                 found["relief"] = _jpeg(_relief(surface, cell))
             if "labels" in scene.names:
-                labels = scene.overview(opened, ["labels"], shape)["labels"].astype(np.uint8)
+                labels = _sampled(partial(_labels, scene, opened), files.geobox, shape)
     over = bool(found)
     count = len(files.classes)
     found["classes"] = _class_picture(codes, count, clear=over)
@@ -120,8 +122,33 @@ def _drawn(
         known = (codes < count) & (labels < count)
         wrong = np.where(known & (codes != labels), 1, 0).astype(np.uint8)
         found["wrong"] = _paletted(wrong, {0: ("#ffffff", not over), 1: (WRONG, True)})
-    found["confidence"] = _confidence_picture(files.overview("confidence", shape))
+    found["confidence"] = _confidence_picture(files.confidence(shape))
     return found, bands
+
+
+def _labels(scene: SceneUnder, opened: SceneFiles, window: Window) -> NDArray[np.uint8]:
+    return np.asarray(scene.read(opened, ["labels"], window)["labels"], np.uint8)
+
+
+def _sampled(
+    read: Callable[[Window], NDArray[np.uint8]], geobox: GeoBox, shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return single pixels of a raster, brought to `shape`: of two rasters the same ones.
+
+    Overviews of two files may lie otherwise, and would then differ where the rasters do not.
+    """
+    sides = [int(side) for side in geobox.shape]
+    rows, cols = (
+        ((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(shape, sides, strict=True)
+    )
+    height, width = sides
+    step, found = max(1, STRIP // width), []
+    for top in range(0, height, step):
+        window = Window(top, 0, min(step, height - top), width)
+        inside = rows[(rows >= top) & (rows < top + step)] - top
+        if inside.size:
+            found.append(read(window)[inside][:, cols])
+    return np.concatenate(found)
 
 
 def _relief(surface: NDArray[np.float32], cell: float) -> NDArray[np.float64]:
