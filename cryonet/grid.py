@@ -172,10 +172,11 @@ def window_of(part: GeoBox, whole: GeoBox, *, what: str = "the two rasters") -> 
     """
     height, width = (int(side) for side in part.shape)
     col, row = (round(v) for v in ~whole.affine * (part.affine * (0, 0)))
-    if part.shape == whole.shape or row < 0 or col < 0:
-        row, col = 0, 0
     window = Window(row, col, height, width)
-    check_same_grid(whole[window.slices], part, what=what)
+    rows, cols = whole.shape
+    # Cut beyond its edges, a GeoBox goes on there.
+    inside = 0 <= row <= rows - height and 0 <= col <= cols - width
+    check_same_grid(whole[window.slices] if inside else whole, part, what=what)
     return window
 
 

@@ -183,3 +183,77 @@ def test_of_an_ensemble_each_card_is_there(placed):
     text = (placed.where / "page.html").read_text(encoding="utf-8")
     assert text.count('<details class="card">') == 2
     assert "--with bundle" in text and "Model 2" in text
+
+
+def _torn(placed):
+    (placed.map / "probabilities.tif").write_bytes(b"II*\0 torn")
+
+
+def _odd_passport(placed):
+    (placed.map / "passport.json").write_text('{"scene": "ground"}')
+
+
+def _linked_card(placed):
+    (placed.bundle / "CARD.md").unlink()
+    (placed.bundle / "CARD.md").symlink_to(placed.map / "passport.json")
+
+
+def _in_the_way(placed):
+    (placed.where / "pages").write_text("in the way")
+
+
+def _nothing(placed):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("breaks", "arguments", "parts"),
+    [
+        (_nothing, "map page.pdf", ("a report is a page: ", "page.pdf. ", "Name it with .html")),
+        (_nothing, "none page.html", ("there is no prediction: ", "/none. ", "passport.json")),
+        (_torn, "map page.html", ("raster is damaged: ", "/probabilities.tif. ", "GDAL says")),
+        (_odd_passport, "map page.html", ("valid at scene: ", "'ground'. ", "Input should")),
+        (_nothing, "map page.html --scene map", ("there is no scene: ", "/map. ", "scene.json")),
+        (_nothing, "map page.html --bundle map", ("is no bundle: ", "/map. ", "manifest.json")),
+        (_linked_card, "map page.html --bundle bundle", ("no card: ", "/bundle. ", "CARD.md")),
+        (_in_the_way, "map pages/page.html", ("be written: ", "/page.html. ", "system says")),
+    ],
+)
+def test_errors_have_three_parts_and_leave_nothing(placed, breaks, arguments, parts):
+    breaks(placed)
+    before = sorted(placed.where.rglob("*"))
+    result = run(*(word if "-" in word else placed.where / word for word in arguments.split()))
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2, said
+    error = said.partition("Error: ")[2]
+    places = [error.find(part) for part in parts]
+    assert -1 not in places and places == sorted(places), said
+    assert "Traceback" not in said and sorted(placed.where.rglob("*")) == before
+
+
+@pytest.mark.parametrize("option", ["--buffer", "--correlation"])
+def test_lengths_below_nothing_are_refused(placed, option):
+    result = run(placed.map, placed.where / "page.html", option, "-1")
+    assert result.exit_code == 2 and not (placed.where / "page.html").exists()
+    assert run(placed.map, placed.where / "page.html", option, "nan").exit_code == 2
+    assert not (placed.where / "page.html").exists()
+
+
+def test_a_linked_card_that_is_a_link_is_not_shown(placed):
+    secret = placed.where / "secret.txt"
+    secret.write_text("nobody's business")
+    (placed.bundle / "CARD.md").unlink()
+    (placed.bundle / "CARD.md").symlink_to(secret)
+    run_report(placed.map, placed.where / "page.html")
+    text = (placed.where / "page.html").read_text(encoding="utf-8")
+    assert "business" not in text and "cannot be used: the bundle has no card" in text
+
+
+def test_it_says_when_it_is_written(placed):
+    class Told(list):
+        def step(self, done, total, message=""):
+            self.append((done, total, message))
+
+    told = Told()
+    run_report(placed.map, placed.where / "page.html", progress=told)
+    assert told[0][2] == "looking for scene and bundle" and told[-1] == (1, 1, "written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64decode
 
 import pytest
 from page_reader import Page, asked_for
@@ -78,3 +79,13 @@ def test_a_card_that_is_no_card_is_refused(tmp_path):
     (tmp_path / "CARD.md").write_text("a" * (LONGEST + 1))
     with pytest.raises(BundleError, match="too long"):
         card_html(tmp_path)
+
+
+def test_what_is_clear_in_a_picture_becomes_paper():
+    picture = Image.new("RGBA", (4, 4), (255, 0, 0, 255))
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    data = b64decode(small_picture(stream.getvalue(), most=9000).partition("base64,")[2])
+    shown = Image.open(io.BytesIO(data))
+    assert shown.getpixel((0, 0)) == (255, 255, 255) and shown.getpixel((1, 1)) == (255, 0, 0)

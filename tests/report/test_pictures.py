@@ -12,15 +12,19 @@ from matplotlib.colors import to_rgb
 from odc.geo.geobox import GeoBox
 from PIL import Image
 from pyproj import Geod
+from report_ground import make_prediction
 
 from conftest import grid
 from cryonet.classes import CLASSES
+from cryonet.prediction import write_prediction
 from cryonet.prediction_files import PredictionFiles
 from cryonet.report import pictures
 from cryonet.report.frame import frame_map, ground_size
 from cryonet.report.origins import find_scene
 from cryonet.report.pictures import MISSING, WRONG, draw_maps
 from cryonet.report.told import read_told
+from cryonet.scene import scene_from_arrays
+from cryonet.scene_writer import write_scene
 
 
 def drawn(path, *, with_scene=True):
@@ -108,3 +112,32 @@ def test_ground_in_degrees_is_measured_on_the_ellipsoid():
     assert frame.aspect == pytest.approx(width / height)
     assert frame.system.endswith("(EPSG:4326), °")
     assert [m.text for m in frame.east] == ["86", "86.2", "86.4", "86.6", "86.8", "87"]
+
+
+def test_a_part_of_a_scene_differs_only_where_it_differs(tmp_path, monkeypatch):
+    """A map that is its labels shows no differences, however its pixels and overviews fall."""
+    codes = np.random.default_rng(0).integers(0, 4, (700, 600)).astype(np.uint8)
+    labels = {"labels": codes, "red": codes.astype(np.float32)}
+    scene = write_scene(
+        scene_from_arrays(labels, grid(700, 600), attrs={"id": "ground", "synthetic": False}),
+        tmp_path / "scene",
+        properties={"synthetic": False, "datetime": "2020-09-03T05:00:00Z"},
+    )
+    whole = grid(700, 600).coords
+    part = make_prediction(codes[31:690, 7:588]).assign_coords(
+        x=whole["x"].values[7:588], y=whole["y"].values[31:690]
+    )
+    links = {"scene": scene / "scene.json"}
+    folder = write_prediction(part, tmp_path / "map", passport={}, sources=links)
+    monkeypatch.setattr(pictures, "SIDES", (200,))
+    monkeypatch.setattr(pictures, "STRIP", 581 * 40)
+    maps = drawn(folder)
+    assert maps.shape == (200, 176)
+    np.testing.assert_array_equal(image(maps.pictures["classes"]), image(maps.pictures["labels"]))
+    assert not (image(maps.pictures["wrong"])[..., :3] == colour(WRONG)).all(axis=2).any()
+    # Each shown pixel is the one at the middle of what it stands for.
+    rows = ((np.arange(200) + 0.5) * 659 // 200 + 31).astype(int)
+    cols = ((np.arange(176) + 0.5) * 581 // 176 + 7).astype(int)
+    colours = np.array([colour(entry.colour) for entry in CLASSES])
+    shown = image(maps.pictures["classes"])[..., :3]
+    np.testing.assert_array_equal(shown, colours[codes[np.ix_(rows, cols)]])
