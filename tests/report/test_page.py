@@ -60,6 +60,9 @@ def test_tables_hold_what_plain_counts_give(page, shared):
     counted = known & (labels != 255)
     scores = jaccard_score(labels[counted], codes[counted], average=None)
     assert page.row("All labels", "debris-covered ice")[0] == f"{scores[2]:.3f}"
+    labelled, mapped = ((part[counted] == 2).sum() * 1e-4 for part in (labels, codes))
+    shown = page.row("All labels", "debris-covered ice")[-2:]
+    assert shown == [f"{labelled:.3f}", f"{mapped:.3f}"] and labelled != mapped
     heading = next(name for name in page.tables if name.startswith("Confusion"))
     truth = labels[counted] == 1
     hits = (codes[counted][truth] == 1).sum()
