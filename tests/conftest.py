@@ -10,7 +10,6 @@ import pytest
 import torch
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from playwright.sync_api import sync_playwright
 
 from cryonet.scene import scene_from_arrays
 
@@ -61,6 +60,8 @@ def blobs() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium; tests that use it are marked `browser`."""
+    from playwright.sync_api import sync_playwright
+
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.fail("the browser test needs Chromium on the PATH: apt-get install chromium")
