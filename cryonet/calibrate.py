@@ -188,6 +188,17 @@ def reliability(
     return Reliability(counts, mean[0], mean[1])
 
 
+def pooled(tables: Sequence[Reliability]) -> Reliability:
+    """Return the reliability table of the pixels of all `tables` together."""
+    counts = np.sum([table.counts for table in tables], axis=0)
+    means = []
+    for name in ("confidence", "accuracy"):
+        sums = [np.nan_to_num(getattr(table, name)) * table.counts for table in tables]
+        empty = np.full(counts.shape, np.nan)
+        means.append(np.divide(np.sum(sums, axis=0), counts, out=empty, where=counts > 0))
+    return Reliability(counts, means[0], means[1])
+
+
 def top_label(probabilities: Shares, labels: Codes, *, bins: int = BINS) -> Reliability:
     """Return how reliable the probability of the likeliest class is.
 

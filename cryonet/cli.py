@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.cli_products import change, correct, glims, glims_check, outlines
+from cryonet.cli_products import change, correct, glims, glims_check, outlines, report
 from cryonet.cli_scene import scene_app
 from cryonet.command import Buffer, Correlation, Out, Overwrite, group
 from cryonet.config import EXAMPLE, load_config
@@ -40,6 +40,7 @@ app.command()(change)
 app.command()(correct)
 app.command()(glims)
 app.command("glims-check")(glims_check)
+app.command()(report)
 
 
 def _version(wanted: bool) -> None:

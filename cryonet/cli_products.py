@@ -176,6 +176,37 @@ def glims_check(package: Annotated[Path, typer.Argument(help="A package: .zip.")
     typer.echo(f"{package} keeps the rules: {_counted(found.counts)}")
 
 
+def report(
+    prediction: Annotated[Path, typer.Argument(help="A prediction's folder.")],
+    out: Annotated[Path, typer.Argument(help="The page to write: .html.")],
+    scene: Annotated[
+        Path | None, typer.Option(help="The scene's folder; the linked one by default.")
+    ] = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option(help="A model's folder, for its card; the linked ones by default."),
+    ] = None,
+    correlation: Correlation = CORRELATION,
+    buffer: Buffer = BUFFER,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one page about a prediction: maps, areas, scores, confidence, where it is from."""
+    from cryonet.report_workflow import run_report
+
+    with ConsoleProgress("report") as progress:
+        path = run_report(
+            prediction,
+            out,
+            scene=scene,
+            bundles=bundle or (),
+            correlation=correlation,
+            buffer=buffer,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
 def _say_hand(prediction: Path) -> None:
     for remark in hand_remarks(read_passport(prediction).get("prediction", {})):
         typer.echo(remark)

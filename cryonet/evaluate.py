@@ -142,28 +142,52 @@ def score(
     CryonetError
         If the two differ in shape.
     """
-    truth = labels if mask is None else np.where(mask, labels, 255)
-    matrix = confusion(predicted, truth, len(classes))
-    counted = (truth < len(classes)) & (predicted < len(classes))
-    labelled = area_table(np.where(counted, truth, 255), geobox, classes=classes)
-    mapped = area_table(np.where(counted, predicted, 255), geobox, classes=classes)
-    values = class_scores(matrix)
-    rows = tuple(
-        ClassScore(
-            name=name,
-            labelled_km2=labelled[name],
-            predicted_km2=mapped[name],
-            **{key: float(column[code]) for key, column in values.items()},
+    tally = ScoreTally(geobox, classes=classes)
+    tally.add(predicted, labels if mask is None else np.where(mask, labels, 255))
+    return tally.scores()
+
+
+class ScoreTally:
+    """Scores of a map against labels, rows added from the top; see `score`."""
+
+    def __init__(self, geobox: GeoBox, *, classes: Sequence[str]) -> None:
+        self._geobox, self._classes, self._row = geobox, list(classes), 0
+        self._matrix = np.zeros((len(self._classes), len(self._classes)), np.int64)
+        self._labelled = dict.fromkeys(self._classes, 0.0)
+        self._mapped = dict.fromkeys(self._classes, 0.0)
+
+    def add(self, predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> None:
+        """Add rows ``(y, x)`` below those that were added before; 255 does not count."""
+        names = self._classes
+        self._matrix += confusion(predicted, labels, len(names))
+        counted = (labels < len(names)) & (predicted < len(names))
+        rows = self._geobox[self._row : self._row + len(predicted), :]
+        for sums, codes in ((self._labelled, labels), (self._mapped, predicted)):
+            table = area_table(np.where(counted, codes, 255), rows, classes=names)
+            for name, area in table.items():
+                sums[name] += area
+        self._row += len(predicted)
+
+    def scores(self) -> Scores:
+        """Return the scores of the rows so far."""
+        matrix = self._matrix
+        values = class_scores(matrix)
+        rows = tuple(
+            ClassScore(
+                name=name,
+                labelled_km2=self._labelled[name],
+                predicted_km2=self._mapped[name],
+                **{key: float(column[code]) for key, column in values.items()},
+            )
+            for code, name in enumerate(self._classes)
         )
-        for code, name in enumerate(classes)
-    )
-    return Scores(
-        classes=rows,
-        macro_iou=macro_iou(matrix),
-        macro_iou_foreground=macro_iou(matrix, background=False),
-        micro_iou=micro_iou(matrix),
-        confusion=matrix,
-    )
+        return Scores(
+            classes=rows,
+            macro_iou=macro_iou(matrix),
+            macro_iou_foreground=macro_iou(matrix, background=False),
+            micro_iou=micro_iou(matrix),
+            confusion=matrix,
+        )
 
 
 def score_probabilities(

@@ -162,6 +162,24 @@ def check_same_grid(first: GeoBox, second: GeoBox, *, what: str = "the two raste
         raise GridError(f"{what} differ in position", pair, "Bring both to one grid first.")
 
 
+def window_of(part: GeoBox, whole: GeoBox, *, what: str = "the two rasters") -> Window:
+    """Return where a grid lies in a larger one, pixel on pixel.
+
+    Raises
+    ------
+    GridError
+        If it does not: see `check_same_grid`.
+    """
+    height, width = (int(side) for side in part.shape)
+    col, row = (round(v) for v in ~whole.affine * (part.affine * (0, 0)))
+    window = Window(row, col, height, width)
+    rows, cols = whole.shape
+    # Cut beyond its edges, a GeoBox goes on there.
+    inside = 0 <= row <= rows - height and 0 <= col <= cols - width
+    check_same_grid(whole[window.slices] if inside else whole, part, what=what)
+    return window
+
+
 def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
     """Return the outline as GeoJSON and the bounds (west, south, east, north), in degrees.
 

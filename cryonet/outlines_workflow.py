@@ -16,11 +16,11 @@ from cryonet.atomic import whole_file
 from cryonet.corrections import hand_set, settled_probabilities
 from cryonet.errors import SceneError
 from cryonet.glaciers import Numbers, glacier_numbers, lakes_of
-from cryonet.grid import check_same_grid, geobox_of
+from cryonet.grid import geobox_of, window_of
 from cryonet.layers import build_stack
 from cryonet.outline_attributes import MapLayers, hand_areas, match_inventory, with_attributes
 from cryonet.outlines import MIN_AREA, Outlines, make_outlines
-from cryonet.prediction import linked_items, open_prediction
+from cryonet.prediction import linked_folders, open_prediction
 from cryonet.progress import SILENT, Progress
 from cryonet.scene import ITEM_NAME, open_scene
 from cryonet.sources.divides import Divides, read_divides
@@ -73,7 +73,7 @@ def open_map(
     found = open_prediction(prediction)
     geobox = geobox_of(found)
     known = read_divides(divides, geobox) if divides else None
-    place = Path(scene) if scene else linked_scene(prediction)
+    place = Path(scene) if scene else next(iter(linked_folders(prediction, ITEM_NAME)), None)
     terrain, dem = _terrain(place, found) if place else ({}, None)
     codes = np.asarray(found["classes"].values)
     return OpenedMap(
@@ -144,12 +144,6 @@ def run_outlines(
     return {name: len(table) for name, table in tables.items()}
 
 
-def linked_scene(prediction: str | Path) -> Path | None:
-    """Return the folder of the scene that a prediction's item links to, if it is there."""
-    items = linked_items(prediction).values()
-    return next((where.parent for where in items if where.name == ITEM_NAME), None)
-
-
 def check_target(target: Path, suffixes: Iterable[str], *, what: str, overwrite: bool) -> None:
     """Refuse a file to write that has another suffix, or stands there already.
 
@@ -173,14 +167,7 @@ def _terrain(place: Path, found: xr.Dataset) -> tuple[dict[str, Any], str | None
     if "elevation" not in scene:
         return {}, None
     grid, whole = geobox_of(found), geobox_of(scene)
-    if grid.shape != whole.shape:
-        # A prediction of a window lies on whole pixels of its scene.
-        col, row = (round(v) for v in ~whole.affine * (grid.affine * (0, 0)))
-        rows, cols = slice(row, row + grid.shape[0]), slice(col, col + grid.shape[1])
-        check_same_grid(whole[rows, cols], grid, what="the scene and the prediction")
-    else:
-        check_same_grid(whole, grid, what="the scene and the prediction")
-        rows, cols = slice(None), slice(None)
+    rows, cols = window_of(grid, whole, what="the scene and the prediction").slices
     stack = build_stack(scene[["elevation"]], list(_TERRAIN))
     source = scene["elevation"].attrs.get("source")
     terrain = {name: np.asarray(stack[name].values)[rows, cols] for name in _TERRAIN}

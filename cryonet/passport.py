@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryonet.chips import SPLITS, split_map
+from cryonet.chips import GAP, SPLITS, split_map
 from cryonet.config import SplitConfig
 from cryonet.errors import CryonetError, SceneError
 from cryonet.file_hash import folder_hashes
@@ -78,21 +78,38 @@ def split_mask(
     if split not in SPLITS:
         known = ", ".join(("all", *SPLITS))
         raise SceneError("the split is unknown", split, f"Known are: {known}.")
-    models = passport.get("members") or [passport["bundle"]]
-    maps = [split_codes(model["training"], passport["scene"]["id"], shape) for model in models]
-    known_maps = [codes for codes in maps if codes is not None]
-    if not known_maps:
+    codes = seen_codes(passport, shape)
+    if codes is None:
         raise CryonetError(
             "the model was not trained on this scene",
             passport["scene"]["id"],
             "All of it is test: score it with split all.",
         )
-    mask: NDArray[np.bool_] = np.all([codes == SPLITS[split] for codes in known_maps], axis=0)
-    if len(known_maps) > 1 and not mask.any():
+    mask: NDArray[np.bool_] = codes == SPLITS[split]
+    if "members" in passport and not mask.any():
         raise CryonetError(
             f"no pixel is {split} for all members", passport["scene"]["id"], "Score another scene."
         )
     return mask
+
+
+def seen_codes(passport: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Return the split codes of a prediction's scene, ``(y, x)``; None if no model saw it.
+
+    Of an ensemble: where all members that were trained on it agree; elsewhere it is `GAP`.
+
+    Raises
+    ------
+    CryonetError
+        See `split_codes`.
+    """
+    models = passport.get("members") or [passport["bundle"]]
+    maps = [split_codes(model["training"], passport["scene"]["id"], shape) for model in models]
+    known = [codes for codes in maps if codes is not None]
+    if not known:
+        return None
+    agreed: NDArray[np.bool_] = np.all([codes == known[0] for codes in known], axis=0)
+    return np.where(agreed, known[0], GAP).astype(np.uint8)
 
 
 def split_codes(

@@ -24,14 +24,15 @@ from cryonet.prediction_record import (
     MODEL,
     NUMBERS,
     PASSPORT,
-    STEP,
     PredictionRecord,
+    from_bytes,
     to_bytes,
 )
 
 __all__ = [
     "ITEM",
     "PASSPORT",
+    "linked_folders",
     "linked_items",
     "open_prediction",
     "read_passport",
@@ -100,16 +101,41 @@ def linked_items(path: str | Path) -> dict[str, Path]:
     """Return the files that the item of a prediction says it is derived from, by their titles.
 
     Links to other machines, and files that are not there, are left out.
+
+    Raises
+    ------
+    SceneError
+        If the item is damaged.
     """
-    folder = Path(path)
-    if not (folder / ITEM).is_file():
+    file = Path(path) / ITEM
+    if not file.is_file():
         return {}
     found = {}
-    for link in json.loads((folder / ITEM).read_text(encoding="utf-8")).get("links", ()):
-        where = folder / unquote(str(link.get("href", "")))
-        if link.get("rel") == "derived_from" and where.is_file():
-            found[str(link.get("title", where.name))] = where.resolve()
+    try:
+        for link in json.loads(file.read_text(encoding="utf-8")).get("links", ()):
+            where = Path(path) / unquote(str(link.get("href", "")))
+            if link.get("rel") == "derived_from" and where.is_file():
+                found[str(link.get("title", where.name))] = where.resolve()
+    except (AttributeError, TypeError, ValueError) as error:
+        rule = "Its links are those of a STAC Item."
+        raise SceneError("the prediction's item is damaged", str(file), rule) from error
     return found
+
+
+def linked_folders(path: str | Path, name: str) -> list[Path]:
+    """Return the folders of the items called `name` that a prediction links to, if still there.
+
+    Parameters
+    ----------
+    name
+        The file name of such an item: ``scene.json`` of a scene, ``item.json`` of a bundle.
+
+    Raises
+    ------
+    SceneError
+        If the prediction's item is damaged.
+    """
+    return [place.parent for place in linked_items(path).values() if place.name == name]
 
 
 def open_prediction(path: str | Path) -> xr.Dataset:
@@ -144,14 +170,10 @@ def open_prediction(path: str | Path) -> xr.Dataset:
     assert geobox is not None
     layers = {
         "classes": wrap_xr(arrays["classes"][0], geobox, nodata=NODATA),
-        **{name: wrap_xr(_from_bytes(arrays[name][0]), geobox) for name in shares},
+        **{name: wrap_xr(from_bytes(arrays[name][0]), geobox) for name in shares},
         **{name: wrap_xr(arrays[name][0], geobox) for name in hand},
         "probabilities": wrap_xr(
-            _from_bytes(arrays["probabilities"]), geobox, axis=1, dims=("class", "y", "x")
+            from_bytes(arrays["probabilities"]), geobox, axis=1, dims=("class", "y", "x")
         ).assign_coords({"class": names}),
     }
     return xr.Dataset(layers, attrs=attrs)
-
-
-def _from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.where(values == NODATA, np.nan, values * np.float32(STEP)).astype(np.float32)

@@ -190,6 +190,11 @@ def to_bytes(name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
     return out
 
 
+def from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the shares that stored bytes stand for, NaN where missing."""
+    return np.where(values == NODATA, np.nan, values * np.float32(STEP)).astype(np.float32)
+
+
 def _lineage(attrs: Mapping[str, Any]) -> str:
     model, scene = attrs.get("model"), attrs.get("scene")
     of = (f" by the model {model}" if model else "") + (f" from the scene {scene}" if scene else "")

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from rasterio import Env
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
@@ -74,6 +75,21 @@ class SceneFiles:
         SceneError
             If a file is damaged there.
         """
+        return self._read(names, window, None)
+
+    def overview(
+        self, names: Sequence[str], window: Window, shape: tuple[int, int]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return such pixels brought to `shape`, means of what they cover: no labels, that is.
+
+        Overviews of the files serve where they have some, so that memory does not grow with the
+        window.
+        """
+        return self._read(names, window, shape)
+
+    def _read(
+        self, names: Sequence[str], window: Window, shape: tuple[int, int] | None
+    ) -> dict[str, NDArray[np.float32]]:
         part = RasterWindow(window.col, window.row, window.width, window.height)
         found: dict[str, NDArray[np.float32]] = {}
         for source, bands in self._open:
@@ -81,7 +97,12 @@ class SceneFiles:
             if not wanted:
                 continue
             try:
-                stored = source.read([number for number, _ in wanted], window=part)
+                stored = source.read(
+                    [number for number, _ in wanted],
+                    window=part,
+                    out_shape=None if shape is None else (len(wanted), *shape),
+                    resampling=Resampling.average,
+                )
             except RasterioError as error:
                 rule = f"GDAL says: {error}."
                 raise SceneError("the raster is damaged", source.name, rule) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,11 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from cryonet.scene import scene_from_arrays
+
+BROWSER_OPTIONS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -49,3 +55,17 @@ def blobs() -> xr.Dataset:
         grid(*shape),
         attrs={"id": "blobs", "synthetic": True},
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; tests that use it are marked `browser`."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.fail("the browser test needs Chromium on the PATH: apt-get install chromium")
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=chromium, args=BROWSER_OPTIONS)
+        yield started
+        started.close()

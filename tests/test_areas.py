@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
 from conftest import grid
-from cryonet.areas import area_spread, buffer_area, estimate_areas
+from cryonet.areas import AreaTally, area_spread, buffer_area, estimate_areas
 from cryonet.errors import CryonetError
 
 CELL = 1e-4  # km², a pixel of 10 m
@@ -143,3 +145,20 @@ def test_lengths_out_of_range_are_refused(wrong):
         area_spread(np.ones((2, 2)), grid(2, 2), correlation=wrong)
     with pytest.raises(CryonetError, match="buffer"):
         buffer_area(np.ones((2, 2), bool), grid(2, 2), width=wrong)
+
+
+@pytest.mark.parametrize("cuts", [(1, 2, 3), (7, 14, 21), (29,), (10, 20), (5, 13)])
+@pytest.mark.parametrize("length", [0, 30, 100, float("inf")])
+def test_areas_do_not_depend_on_how_rows_are_cut(cuts, length):
+    generator = np.random.default_rng(11)
+    shares = generator.dirichlet([1, 1], (30, 17)).transpose(2, 0, 1)
+    codes = shares.argmax(axis=0).astype(np.uint8)
+    shares[:, 6:9, 3:5], codes[6:9, 3:5] = np.nan, 255
+    given = {"classes": ["other", "clean_ice"], "correlation": length, "buffer": 0.5}
+    whole = estimate_areas(codes, shares, grid(30, 17), **given)
+    tally = AreaTally(grid(30, 17), **given)
+    for top, end in pairwise((0, *cuts, 30)):
+        tally.add(codes[top:end], shares[:, top:end])
+    for one, other in zip(tally.estimates(), whole, strict=True):
+        for name in ("mapped", "expected", "independent", "correlated", "together", "buffer"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-12)

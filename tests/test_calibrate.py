@@ -21,6 +21,7 @@ from cryonet.calibrate import (
     classwise_ece,
     fit_temperature,
     negative_log_likelihood,
+    pooled,
     reliability,
     temper,
     top_label,
@@ -301,3 +302,16 @@ def test_scores_before_and_after_are_told_apart():
     assert plain["probabilities"][0]["temperature"] == 1
     assert sum(plain["probabilities"][0]["pixels"]) == mask.sum()
     assert json.dumps(plain, allow_nan=False)
+
+
+def test_tables_of_parts_are_pooled_to_that_of_the_whole():
+    generator = np.random.default_rng(4)
+    share = generator.random(3000)
+    right = generator.random(3000) < share**2
+    whole = reliability(share, right)
+    parts = [slice(0, 5), slice(5, 5), slice(5, 1200), slice(1200, 3000)]
+    found = pooled([reliability(share[part], right[part]) for part in parts])
+    np.testing.assert_array_equal(found.counts, whole.counts)
+    np.testing.assert_allclose(found.confidence, whole.confidence)
+    np.testing.assert_allclose(found.accuracy, whole.accuracy)
+    assert found.ece == pytest.approx(whole.ece)

@@ -13,7 +13,15 @@ from odc.geo.xr import wrap_xr
 from pyproj import Geod
 
 from cryonet.errors import GridError
-from cryonet.grid import Window, check_same_grid, geobox_of, pixel_areas, starts, tile_windows
+from cryonet.grid import (
+    Window,
+    check_same_grid,
+    geobox_of,
+    pixel_areas,
+    starts,
+    tile_windows,
+    window_of,
+)
 
 UTM = "EPSG:32645"
 
@@ -157,3 +165,23 @@ def test_pixel_areas_do_not_depend_on_the_direction_of_rows() -> None:
     np.testing.assert_allclose(pixel_areas(north_up), pixel_areas(south_up)[::-1])
     ring, _ = Geod(ellps="WGS84").polygon_area_perimeter([0, 0.1, 0.1, 0], [46.9, 46.9, 47, 47])
     assert pixel_areas(north_up)[0, 0] == pytest.approx(abs(ring) / 1e6)
+
+
+def test_a_part_lies_where_it_was_cut():
+    whole = grid(40, 60)
+    for window in (Window(0, 0, 40, 60), Window(3, 7, 11, 20), Window(39, 59, 1, 1)):
+        assert window_of(whole[window.slices], whole) == window
+
+
+@pytest.mark.parametrize(
+    ("right", "down"), [(0.5, 0), (0, 0.3), (-31, 0), (0, -11), (6, 0), (40, 0), (0, 21)]
+)
+def test_a_part_that_lies_beside_is_refused(right, down):
+    whole = grid(40, 60)
+    part = whole[10:20, 30:55]
+    moved = GeoBox(part.shape, part.affine * Affine.translation(right, down), UTM)
+    with pytest.raises(GridError, match="the map and its scene differ"):
+        window_of(moved, whole, what="the map and its scene")
+    for shape in ((41, 60), (40, 61), (80, 90)):
+        with pytest.raises(GridError, match="differ in"):
+            window_of(GeoBox(shape, whole.affine, UTM), whole)

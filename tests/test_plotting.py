@@ -20,17 +20,21 @@ from skimage.color import rgb2lab
 
 from conftest import grid
 from cryonet.classes import CLASSES
+from cryonet.confidence import ConfidenceShares
 from cryonet.errors import CryonetError, LayerError, SceneError
 from cryonet.evaluate import score, score_probabilities
+from cryonet.hypsometry import Hypsometry
 from cryonet.layers import build_stack
 from cryonet.plotting import (
     layer_gallery,
     plot_classes,
     plot_composite,
+    plot_confidence,
     plot_confusion,
     plot_distributions,
     plot_errors,
     plot_history,
+    plot_hypsometry,
     plot_layer,
     plot_outlines,
     plot_reliability,
@@ -346,3 +350,30 @@ def test_a_gallery_shows_every_layer_once_by_family() -> None:
     assert max(max(ax.images[0].get_array().shape) for ax in pictures) <= 400
     with pytest.raises(LayerError, match="stack is empty"):
         layer_gallery(xr.Dataset())
+
+
+def test_hypsometry_stacks_ice_and_lakes_in_their_colours() -> None:
+    km2 = np.array([[5.0, 5, 5], [1, 2, 0], [0, 3, 1], [0, 0, 0]])
+    names = tuple(c.name for c in CLASSES)
+    ax = plot_hypsometry(Hypsometry(names, np.array([0, 50, 100, 150]), km2, np.zeros(4)))
+    bars = [(p.get_x(), p.get_y(), p.get_width(), p.get_facecolor()[:3]) for p in ax.patches]
+    ice, debris = to_rgb(CLASSES[1].colour), to_rgb(CLASSES[2].colour)
+    assert bars[:3] == [(0, 0, 1, ice), (0, 50, 2, ice), (0, 100, 0, ice)]
+    assert bars[3:] == [(1, 0, 0, debris), (2, 50, 3, debris), (0, 100, 1, debris)]
+    with pytest.raises(CryonetError, match="no hypsometry"):
+        plot_hypsometry(Hypsometry(names, np.array([0, 50]), np.zeros((4, 1)), np.zeros(4)))
+
+
+def test_confidence_bars_are_shares_of_a_class() -> None:
+    km2 = np.zeros((4, 251))
+    km2[1, [0, 62, 63, 124, 125, 224, 225, 250]] = 1.0
+    km2[2, 250] = 4.0
+    ax = plot_confidence(ConfidenceShares(tuple(c.name for c in CLASSES), km2))
+    widths = np.array([p.get_width() for p in ax.patches]).reshape(5, 3)
+    # Below 0.25, 0.5, 0.75, 0.9, and up to 1: of clean ice, debris, all.
+    assert widths[:, 0] == pytest.approx([2 / 8, 2 / 8, 1 / 8, 1 / 8, 2 / 8])
+    assert widths[:, 1] == pytest.approx([0, 0, 0, 0, 1])
+    assert widths.sum(axis=0) == pytest.approx(1)
+    assert [t.get_text() for t in ax.get_yticklabels()][-1] == "all"
+    with pytest.raises(CryonetError, match="no confidence"):
+        plot_confidence(ConfidenceShares(("other",), np.zeros((1, 251))))

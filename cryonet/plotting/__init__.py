@@ -5,9 +5,11 @@ figure. Nothing is shown or saved here.
 """
 
 from cryonet.plotting.charts import (
+    plot_confidence,
     plot_confusion,
     plot_distributions,
     plot_history,
+    plot_hypsometry,
     plot_reliability,
     plot_spectra,
 )
@@ -30,11 +32,13 @@ __all__ = [
     "plot_classes",
     "plot_comparison",
     "plot_composite",
+    "plot_confidence",
     "plot_confusion",
     "plot_differences",
     "plot_distributions",
     "plot_errors",
     "plot_history",
+    "plot_hypsometry",
     "plot_layer",
     "plot_outlines",
     "plot_reliability",

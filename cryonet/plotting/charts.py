@@ -1,23 +1,27 @@
-"""Charts: spectra, the course of training, the confusion matrix, reliability."""
+"""Charts: spectra, the course of training, the confusion matrix, reliability, areas."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cryonet.classes import CLASSES
 from cryonet.errors import CryonetError, SceneError
 from cryonet.plotting.frame import axes_of, class_named, line_colour
 
 if TYPE_CHECKING:
+    from cryonet.confidence import ConfidenceShares
     from cryonet.evaluate import ProbabilityScore, Scores
+    from cryonet.hypsometry import Hypsometry
 
 #: Centre wavelengths of Sentinel-2A's bands, nm (Drusch et al. 2012; ESA, mean of S2A).
 WAVELENGTHS: Mapping[str, float] = {
@@ -232,4 +236,89 @@ def plot_confusion(scores: Scores, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(ticks, titles)
     ax.set_yticks(ticks, titles)
     ax.set(xlabel="map", ylabel="label", title="Confusion, share of each label")
+    return ax
+
+
+def plot_hypsometry(found: Hypsometry, *, ax: Axes | None = None) -> Axes:
+    """Return the Axes with the area of ice and lakes by elevation, class upon class.
+
+    Other ground is left out: there is so much of it that the rest would not be seen.
+
+    Raises
+    ------
+    CryonetError
+        If no ice and no lake has an elevation.
+    """
+    shown = [
+        (class_named(name), row)
+        for name, row in zip(found.classes, found.km2, strict=True)
+        if name != "other" and row.any()
+    ]
+    if not shown:
+        raise CryonetError("there is no hypsometry", "no ice", "Map ice where elevation is known.")
+    ax = axes_of(ax, (5.0, 3.6))
+    left = np.zeros(len(found.edges) - 1)
+    step = int(found.edges[1] - found.edges[0])
+    for entry, row in shown:
+        ax.barh(
+            found.edges[:-1],
+            row,
+            step,
+            left,
+            align="edge",
+            color=entry.colour,
+            edgecolor="white",
+            linewidth=0.4,
+            label=entry.title,
+        )
+        left += row
+    held = np.flatnonzero(left)
+    ax.set_xlim(0, 1.05 * left.max())
+    ax.set_ylim(found.edges[held[0]], found.edges[held[-1] + 1])
+    ax.set(xlabel=f"area in bands of {step} m, km²", ylabel="elevation, m")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+#: Between these lie the kinds of confidence that `plot_confidence` tells apart; low ends at 0.5.
+CONFIDENCE_EDGES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.01)
+
+
+def plot_confidence(found: ConfidenceShares, *, ax: Axes | None = None) -> Axes:
+    """Return the Axes with the share of each class's area by confidence, a bar a class.
+
+    Raises
+    ------
+    CryonetError
+        If no pixel has a class and a confidence.
+    """
+    parts = [found.between(low, high) for low, high in pairwise(CONFIDENCE_EDGES)]
+    shares = np.array(parts)
+    rows = [*(class_named(name).title for name in found.classes), "all"]
+    held = np.flatnonzero(np.isfinite(shares[0]))
+    if held.size == 0:
+        raise CryonetError("there is no confidence", "no pixel", "Give a map with some.")
+    ax = axes_of(ax, (5.0, 2.4))
+    places, left = np.arange(held.size)[::-1], np.zeros(held.size)
+    # The colours of the map of confidence, at the middle of each kind.
+    for share, (low, high) in zip(shares[:, held], pairwise(CONFIDENCE_EDGES), strict=True):
+        top = min(high, 1.0)
+        colour = colormaps["cividis"]((low + top) / 2)
+        name = f"{low:g}\N{EN DASH}{top:g}"
+        ax.barh(places, share, 0.7, left, color=colour, label=name)
+        left += share
+    ax.set_yticks(places, [rows[n] for n in held])
+    ax.set(xlabel="share of the area", xlim=(0, 1))
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.legend(
+        frameon=False,
+        fontsize="small",
+        ncols=5,
+        loc="lower center",
+        bbox_to_anchor=(0.42, 1.0),
+        columnspacing=0.9,
+        handlelength=1.0,
+        title="confidence",
+        title_fontsize="small",
+    )
     return ax

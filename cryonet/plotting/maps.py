@@ -111,14 +111,22 @@ def plot_composite(
     if missing := [band for band in bands if band not in scene]:
         held = ", ".join(str(name) for name in scene.data_vars)
         raise SceneError("the scene lacks a band", missing[0], f"It holds {held}.")
-    image = np.stack([scene[band].values for band in bands], axis=-1).astype("float64")
-    known = np.isfinite(image).all(axis=-1)
-    low, high = _limits(image[known])
-    image = np.clip((image - low) / (high - low), 0, 1) ** (1 / gamma)
-    picture = np.dstack([np.where(known[..., None], image, 0), known])
+    picture = composite_image([scene[band].values for band in bands], gamma=gamma)
     ax = axes_of(ax)
     _draw(ax, picture, frame_of(scene[bands[0]]), title=title or ", ".join(bands))
     return ax
+
+
+def composite_image(bands: Sequence[NDArray[Any]], *, gamma: float = 1.8) -> NDArray[np.float64]:
+    """Return three bands as a picture ``(y, x, 4)`` of 0 to 1; see `plot_composite`.
+
+    Pixels where one is missing are black and transparent.
+    """
+    image = np.stack(bands, axis=-1).astype("float64")
+    known = np.isfinite(image).all(axis=-1)
+    low, high = _limits(image[known])
+    image = np.clip((image - low) / (high - low), 0, 1) ** (1 / gamma)
+    return np.dstack([np.where(known[..., None], image, 0), known])
 
 
 def _limits(values: NDArray[Any]) -> tuple[float, float]:

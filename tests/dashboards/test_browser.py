@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.network, pytest.mark.enable_socket]
-
-OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 #: The map is slow on a busy machine; a test that waits is not a test that fails.
 PATIENCE = 240_000  # milliseconds: a busy machine is slow, not broken
@@ -29,16 +23,9 @@ def artefacts() -> Path:
     return where
 
 
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.fail("the browser test needs Chromium on the PATH: apt-get install chromium")
+@pytest.fixture(scope="module", autouse=True)
+def _patience() -> None:
     expect.set_options(timeout=PATIENCE / 4)
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=chromium, args=OPTIONS)
-        yield started
-        started.close()
 
 
 class Visit:

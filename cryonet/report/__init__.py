@@ -1,0 +1,1 @@
+"""The page about a prediction: what it draws on, what it measures, how it looks."""
