@@ -1,0 +1,133 @@
+"""Prediction of a whole scene with the demo bundle's full stack, beside its bare network.
+
+Run with ``python tests/benchmarks/bench_scene.py [SIDE …]``. Each side runs in a process of its
+own, which may hold 4 GB of data and no more. The scene is synthetic: the demo scene and its
+mirror images, repeated, as files on disk. The bare network takes turns with the prediction: the
+same windows, batch and threads, one batch again and again from memory, until it has seen as many
+as the scene has. Results go to ``tests/benchmarks/results.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window as RasterWindow
+from turns import keep
+
+DEMO = Path(__file__).parents[2] / "data" / "demo"
+LIMIT = 4 * 10**9
+BATCH = 4
+#: Windows that the bare network is timed on, before and after.
+TIMED = 200
+
+
+def make_scene_folder(folder: Path, side: int) -> Path:
+    """Write the demo scene, mirrored and repeated to a side."""
+    folder.mkdir()
+    shutil.copy(DEMO / "scene" / "scene.json", folder)
+    for file in sorted((DEMO / "scene").glob("*.tif")):
+        if file.name == "labels.tif":
+            continue
+        with rasterio.open(file) as source:
+            part = source.read()
+            part = np.concatenate([part, part[:, ::-1]], axis=1)
+            part = np.concatenate([part, part[:, :, ::-1]], axis=2)
+            profile = source.profile | {
+                "driver": "GTiff", "height": side, "width": side, "bigtiff": "YES",
+                "blockxsize": 512, "blockysize": 512, "tiled": True, "zlevel": 1,
+            }  # fmt: skip
+            with rasterio.open(folder / file.name, "w", **profile) as target:
+                target.descriptions, target.units = source.descriptions, source.units
+                target.scales, target.offsets = source.scales, source.offsets
+                target.update_tags(**source.tags())
+                for top in range(0, side, 512):
+                    rows = np.arange(top, min(top + 512, side)) % part.shape[1]
+                    row = np.tile(part[:, rows], (1, 1, -(-side // part.shape[2])))[:, :, :side]
+                    target.write(row, window=RasterWindow(0, top, side, len(rows)))
+    item = json.loads((folder / "scene.json").read_text())
+    item["assets"].pop("labels", None)
+    (folder / "scene.json").write_text(json.dumps(item))
+    return folder
+
+
+def bare_seconds(windows: int) -> float:
+    """Return the seconds that a batch of the bare network takes, per window."""
+    import torch
+
+    from cryonet.bundle import load_bundle
+
+    bundle = load_bundle(DEMO / "bundle")
+    side = bundle.manifest.tile
+    image = torch.zeros(BATCH, len(bundle.manifest.layers), side, side)
+    image = image.normal_(generator=torch.Generator().manual_seed(0))
+    image = image.contiguous(memory_format=torch.channels_last)
+    module = bundle.module.eval()
+    with torch.inference_mode():
+        module(image)
+        started = time.perf_counter()
+        for _ in range(0, windows, BATCH):
+            module(image)
+        return (time.perf_counter() - started) / (-(-windows // BATCH) * BATCH)
+
+
+def predict(scene: Path, out: Path) -> dict[str, float]:
+    """Predict as the command line does; return seconds, the peak, and the share of the network."""
+    import torch
+
+    from cryonet.memory import keep_memory
+    from cryonet.predict_workflow import run_prediction
+
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
+    torch.set_num_threads(2)
+    keep_memory()
+    before = bare_seconds(TIMED)
+    seen = _Count()
+    started = time.perf_counter()
+    run_prediction(DEMO / "bundle", scene, out, device="cpu", batch=BATCH, progress=seen)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    bare = seen.windows * (before + bare_seconds(TIMED)) / 2
+    return {"seconds": round(seconds, 1), "windows": seen.windows, "peak GB": round(peak, 2),
+            "of the bare network's speed": round(bare / seconds, 3)}  # fmt: skip
+
+
+class _Count:
+    windows = 0
+
+    def step(self, done: int, total: int, message: str = "") -> None:
+        if "predicting" in message:
+            self.windows = total
+
+
+def main() -> None:
+    """Predict scenes of each side, and print a line of each."""
+    if os.environ.get("CRYONET_SCENE"):
+        print(json.dumps(predict(Path(sys.argv[1]), Path(sys.argv[2]))))
+        return
+    for side in map(int, sys.argv[1:] or ("2048", "10980")):
+        with tempfile.TemporaryDirectory() as folder:
+            scene = make_scene_folder(Path(folder) / "scene", side)
+            run = subprocess.run(
+                [sys.executable, "-W", "ignore", __file__, str(scene), str(Path(folder) / "map")],
+                env={**os.environ, "CRYONET_SCENE": "1", "OMP_NUM_THREADS": "2"},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        found = json.loads(run.stdout.splitlines()[-1])
+        print(f"{side}²", *(f"{key} {value}" for key, value in found.items()), sep="  ")
+        keep(f"prediction of a scene, demo bundle, 48 layers, {side}²", found)
+
+
+if __name__ == "__main__":
+    main()
