@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import nn
 from cryonet.augment import DIHEDRALS, direction_pairs, turn
 from cryonet.bundle import Bundle
 from cryonet.errors import ConfigError, CryonetError, GridError
-from cryonet.grid import Window, geobox_of
+from cryonet.grid import Window, geobox_of, starts
 from cryonet.layers.windows import ReadPixels
 from cryonet.manifest import Manifest
 from cryonet.progress import SILENT, Progress
@@ -217,6 +217,28 @@ class ModelPass:
         """What a prediction says of how it was made."""
         largest = self._run.largest
         return self._attrs | ({"batch_held": largest} if largest else {})
+
+    def learn(self, told: Mapping[str, Any]) -> None:
+        """Take over what another process, which goes this pass in our place, says of it."""
+        self._attrs |= told
+
+    @property
+    def tops(self) -> list[int]:
+        """The first rows of the strips, in the target."""
+        rows, _ = self.target.within(self._outer).slices
+        begins = self._starts(self._outer.height)
+        ends = [*begins[1:], self._outer.height]
+        pairs = zip(begins, ends, strict=True)
+        return [max(0, a - rows.start) for a, b in pairs if a < rows.stop and b > rows.start]
+
+    @property
+    def windows_a_strip(self) -> int:
+        """How many windows lie side by side."""
+        return len(self._starts(self._outer.width))
+
+    def _starts(self, length: int) -> list[int]:
+        tile = self.manifest.tile
+        return starts(length, tile, overlap_pixels(tile, self._sweep["overlap"]))
 
     def strips(
         self, *, first: int = 0, ahead: int = 0, progress: Progress = SILENT
