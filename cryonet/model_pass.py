@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from torch import nn
 
 from cryonet.augment import DIHEDRALS, direction_pairs, turn
+from cryonet.backend import engine_for
 from cryonet.bundle import Bundle
 from cryonet.errors import ConfigError, CryonetError, GridError
 from cryonet.grid import Window, geobox_of, starts
@@ -141,10 +142,12 @@ class ModelPass:
 
     Parameters
     ----------
-    device, overlap, batch, blend, flips, calibrated, window
+    device, overlap, batch, blend, flips, calibrated, window, backend
         As for `cryonet.predict.predict_scene`.
     read
         As for `cryonet.layers.LayerWindows`.
+    progress
+        Told if the network is converted.
 
     Attributes
     ----------
@@ -161,8 +164,8 @@ class ModelPass:
     ------
     BundleError
         If the scene lacks a variable that a layer of the model needs: named.
-    ConfigError
-        If there is no such device.
+    ConfigError, CryonetError
+        If there is no such device, or the backend cannot be had: `cryonet.backend.engine_for`.
     GridError
         If the scene's grid does not fit the model, or the window not the scene.
     """
@@ -179,7 +182,9 @@ class ModelPass:
         flips: bool = False,
         calibrated: bool = True,
         window: Window | None = None,
+        backend: str = "torch",
         read: ReadPixels | None = None,
+        progress: Progress = SILENT,
     ) -> None:
         self.manifest = manifest = bundle.manifest
         geobox = geobox_of(scene)
@@ -194,10 +199,19 @@ class ModelPass:
         margin = overlap_pixels(manifest.tile, share)
         self._outer = _context(self.target, shape, manifest.tile, margin)
         pairs = direction_pairs(manifest.layers)
-        self._run = Runner(bundle.module, chosen, flips=flips, pairs=pairs)
         self._sweep: dict[str, Any] = {"overlap": share, "blend": blend, "batch": batch}
+        engine = engine_for(
+            bundle,
+            (min(manifest.tile, self._outer.height), min(manifest.tile, self._outer.width)),
+            backend=backend,
+            device=chosen,
+            windows=len(self.tops) * self.windows_a_strip * (len(DIHEDRALS) if flips else 1),
+            progress=progress,
+        )
+        self._run = Runner(engine.module, chosen, flips=flips, pairs=pairs)
         self._attrs: dict[str, Any] = {
             "device": str(chosen),
+            **engine.attrs,
             "tile": manifest.tile,
             "overlap": share,
             "blend": blend,

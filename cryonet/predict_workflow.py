@@ -58,6 +58,9 @@ class Models:
         """Return the same models, run on a cluster; its workers are waited for."""
         if cluster is None:
             return self
+        if self.options.backend not in ("auto", "torch"):
+            rule = "Leave out --backend, or --scheduler."
+            raise ConfigError("a cluster predicts with torch", self.options.backend, rule)
         progress.step(0, 0, f"waiting for {cluster.about}")
         return replace(self, cluster=cluster, device=cluster.device(self.options.device))
 
@@ -83,8 +86,9 @@ class Models:
         manifests = [bundle.manifest for bundle in self.bundles]
         passport = make_passport(manifests, scene, item, settings=settings)
         # In this process nothing is run then.
-        options = replace(self.options, device="cpu") if self.cluster else self.options
-        with scene_passes(self.bundles, scene, options) as passes:
+        here = replace(self.options, device="cpu", backend="torch")
+        options = here if self.cluster else self.options
+        with scene_passes(self.bundles, scene, options, progress) as passes:
             maker = self._maker(passes, Path(scene), str(item["id"])) if self.cluster else None
             if keep and is_predicted(passes, out, passport=passport):
                 return False
@@ -106,7 +110,7 @@ class Models:
         assert self.cluster is not None
         for one in passes:
             one.learn({"device": self.device})
-        options = replace(self.options, device=self.device)
+        options = replace(self.options, device=self.device, backend="torch")
         known = list(zip(self.folders, (one.manifest for one in passes), strict=True))
         return ClusterRows(self.cluster.workshop, make_order(known, scene, options), passes, title)
 
@@ -150,6 +154,7 @@ def run_prediction(
     blend: str = "cosine",
     flips: bool = False,
     calibrated: bool = True,
+    backend: str = "auto",
     others: Sequence[str | Path] = (),
     scheduler: str | None = None,
     workers: int | None = None,
@@ -164,7 +169,7 @@ def run_prediction(
     see `cryonet.cluster.open_cluster`, also for `workers` and `threads`. The other options are
     those of `cryonet.predict.predict_scene`.
     """
-    options = PassOptions(device, overlap, batch, blend, flips, calibrated)
+    options = PassOptions(device, overlap, batch, blend, flips, calibrated, backend)
     models = Models.load([bundle, *others], options)
     with cluster_for(scheduler, device, workers, threads) as cluster:
         models.on(cluster, progress).predict(scene, out, overwrite=overwrite, progress=progress)

@@ -34,6 +34,9 @@ OVERVIEWS = 4 / 3
 #: In the passport: a hash of all that the pixels hang on.
 KEY = "key_sha256"
 
+#: What was asked for and may be asked for otherwise when going on: what became of it counts.
+_FREE = ("batch", "device", "backend")
+
 #: In the hidden folder: what is being replaced, which finished prediction takes its place, and
 #: the rows.
 _REPLACED, _PLACING, _ROWS = "replaced", "placing", "rows"
@@ -177,10 +180,11 @@ class _Stream:
     def _key(self) -> dict[str, Any]:
         """Return what the pixels hang on. The batch is free: a smaller one may be what helps."""
         known = dict(self.passport)
-        settings = {k: v for k, v in known.pop("settings").items() if k not in ("batch", "device")}
+        settings = {k: v for k, v in known.pop("settings").items() if k not in _FREE}
         one = self.passes[0]
         told = {key: one.attrs[key] for key in ("device", "tile", "overlap", "blend", "flips")}
         temperatures = [each.temperature for each in self.passes]
+        backends = [each.attrs["backend"] for each in self.passes]
         window = [one.target.row, one.target.col, one.target.height, one.target.width]
         hashes = {
             name: hashlib.sha256(
@@ -188,8 +192,8 @@ class _Stream:
             ).hexdigest()
             for name, value in known.items()
         }
-        own = {"temperatures": temperatures, "window": window, "rasters": self.bands}
-        return {**settings, **told, **own, **hashes}
+        own = {"temperatures": temperatures, "backends": backends, "window": window}
+        return {**settings, **told, **own, "rasters": self.bands, **hashes}
 
     def _check_room(self, store: RowStore) -> None:
         row = self.width * sum(self.bands.values())
@@ -248,7 +252,4 @@ class _Stream:
 
 def _keep(store: RowStore, pending: Pending, seconds: float) -> None:
     rows = pending()
-    store.put(
-        rows.top, rows.rasters, note={"filled": rows.filled, "seconds": round(seconds, 3)}
-    )
-
+    store.put(rows.top, rows.rasters, note={"filled": rows.filled, "seconds": round(seconds, 3)})

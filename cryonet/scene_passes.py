@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryonet.bundle import Bundle
 from cryonet.model_pass import ModelPass
+from cryonet.progress import SILENT, Progress
 from cryonet.scene import open_scene
 from cryonet.scene_files import SceneFiles
 
@@ -26,24 +27,28 @@ class PassOptions:
     blend: str = "cosine"
     flips: bool = False
     calibrated: bool = True
+    backend: str = "auto"
 
 
 @contextmanager
 def scene_passes(
-    models: Sequence[Bundle], scene: str | Path, options: PassOptions
+    models: Sequence[Bundle],
+    scene: str | Path,
+    options: PassOptions,
+    progress: Progress = SILENT,
 ) -> Iterator[list[ModelPass]]:
     """Give a pass of each model over the scene in a folder; its files are open meanwhile.
 
     Raises
     ------
     SceneError, BundleError, GridError, ConfigError
-        As `cryonet.scene.open_scene` and `cryonet.model_pass.ModelPass`.
+        As `cryonet.scene.open_scene` and `cryonet.model_pass.ModelPass`, which tells `progress`.
     """
     data = open_scene(scene, chunks=CHUNKS)
     with ExitStack() as stack:
         # Each model has a thread that reads, and files of its own.
         files = [stack.enter_context(SceneFiles(scene)) for _ in models]
         yield [
-            ModelPass(model, data, read=opened.read, **asdict(options))
+            ModelPass(model, data, read=opened.read, progress=progress, **asdict(options))
             for model, opened in zip(models, files, strict=True)
         ]
