@@ -152,7 +152,7 @@ def compare(network: nn.Module, converted: nn.Module, images: Tensor) -> Check:
     """Return how two networks differ in the probabilities of some images, one at a time."""
     differences, agreements = [], []
     with torch.inference_mode():
-        for image in images.split(1):
+        for image in images[:, None]:
             mine, theirs = (one(image).float().softmax(dim=1) for one in (network, converted))
             differences.append((mine - theirs).abs().max())
             agreements.append((mine.argmax(dim=1) == theirs.argmax(dim=1)).float().mean())
