@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import distributions, version
 from typing import Any
 
 import torch
@@ -94,7 +93,7 @@ class OnnxNetwork(nn.Module):
 
 def missing_packages() -> list[str]:
     """Return which of `PACKAGES` are not installed."""
-    return [name for name in PACKAGES if find_spec(name) is None]
+    return [name for name in PACKAGES if not any(distributions(name=name))]
 
 
 def runtime_name() -> str:

@@ -127,6 +127,8 @@ def test_what_cannot_be_converted_or_loaded_is_told():
 
 def test_missing_packages_are_named(monkeypatch):
     assert missing_packages() == []
-    real = onnx_model.find_spec
-    monkeypatch.setattr(onnx_model, "find_spec", lambda n: None if n == "onnxscript" else real(n))
+    real = onnx_model.distributions
+    monkeypatch.setattr(
+        onnx_model, "distributions", lambda name: () if name == "onnxscript" else real(name=name)
+    )
     assert missing_packages() == ["onnxscript"]
