@@ -212,6 +212,7 @@ def predict(
     uncalibrated: Annotated[
         bool, typer.Option("--uncalibrated", help="Leave the probabilities as the model has them.")
     ] = False,
+    backend: Annotated[str, typer.Option(help="auto, torch or onnxruntime (CPU).")] = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Predict a scene: classes, probabilities and confidence as COGs, with a passport."""
@@ -229,6 +230,7 @@ def predict(
             blend=blend,
             flips=flips,
             calibrated=not uncalibrated,
+            backend=backend,
             others=others or (),
             overwrite=overwrite,
             progress=progress,

@@ -17,7 +17,16 @@ from cryonet.model_pass import ModelPass
 from cryonet.progress import SILENT, Progress
 
 #: What a prediction's attributes say of each member; the rest is the same for all.
-_OF_MEMBER = ("model", "weights_sha256", "temperature", "missing_families", "batch_held")
+_OF_MEMBER = (
+    "model",
+    "weights_sha256",
+    "temperature",
+    "missing_families",
+    "batch_held",
+    "backend",
+    "backend_check",
+    "backend_remark",
+)
 
 
 def predict_ensemble(
@@ -31,6 +40,7 @@ def predict_ensemble(
     flips: bool = False,
     calibrated: bool = True,
     window: Window | None = None,
+    backend: str = "torch",
     progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Return the mean prediction of several models for a scene, and their disagreement.
@@ -48,7 +58,7 @@ def predict_ensemble(
     ----------
     bundles
         The members; their order does not matter but for rounding.
-    device, overlap, batch, blend, flips, calibrated, window
+    device, overlap, batch, blend, flips, calibrated, window, backend
         For every member; see `cryonet.predict.predict_scene`.
 
     Returns
@@ -78,6 +88,8 @@ def predict_ensemble(
             flips=flips,
             calibrated=calibrated,
             window=window,
+            backend=backend,
+            progress=progress,
         )
         for bundle in bundles
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from odc.geo.geobox import GeoBox
 from torch import nn
 
 from cryonet.augment import DIHEDRALS, direction_pairs, turn
+from cryonet.backend import engine_for
 from cryonet.bundle import Bundle
 from cryonet.errors import ConfigError, CryonetError, GridError
-from cryonet.grid import Window, geobox_of
+from cryonet.grid import Window, geobox_of, starts
 from cryonet.layers.windows import ReadPixels
 from cryonet.manifest import Manifest
 from cryonet.progress import SILENT, Progress
@@ -145,10 +146,12 @@ class ModelPass:
 
     Parameters
     ----------
-    device, overlap, batch, blend, flips, calibrated, window
+    device, overlap, batch, blend, flips, calibrated, window, backend
         As for `cryonet.predict.predict_scene`.
     read
         As for `cryonet.layers.LayerWindows`.
+    progress
+        Told if the network is converted.
 
     Attributes
     ----------
@@ -165,8 +168,8 @@ class ModelPass:
     ------
     BundleError
         If the scene lacks a variable that a layer of the model needs: named.
-    ConfigError
-        If there is no such device.
+    ConfigError, CryonetError
+        If there is no such device, or the backend cannot be had: `cryonet.backend.engine_for`.
     GridError
         If the scene's grid does not fit the model, or the window not the scene.
     """
@@ -183,7 +186,9 @@ class ModelPass:
         flips: bool = False,
         calibrated: bool = True,
         window: Window | None = None,
+        backend: str = "torch",
         read: ReadPixels | None = None,
+        progress: Progress = SILENT,
     ) -> None:
         self.manifest = manifest = bundle.manifest
         geobox = geobox_of(scene)
@@ -198,10 +203,19 @@ class ModelPass:
         margin = overlap_pixels(manifest.tile, share)
         self._outer = _context(self.target, shape, manifest.tile, margin)
         pairs = direction_pairs(manifest.layers)
-        self._run = Runner(bundle.module, chosen, flips=flips, pairs=pairs)
         self._sweep: dict[str, Any] = {"overlap": share, "blend": blend, "batch": batch}
+        engine = engine_for(
+            bundle,
+            (min(manifest.tile, self._outer.height), min(manifest.tile, self._outer.width)),
+            backend=backend,
+            device=chosen,
+            windows=len(self.tops) * self.windows_a_strip * (len(DIHEDRALS) if flips else 1),
+            progress=progress,
+        )
+        self._run = Runner(engine.module, chosen, flips=flips, pairs=pairs)
         self._attrs: dict[str, Any] = {
             "device": str(chosen),
+            **engine.attrs,
             "tile": manifest.tile,
             "overlap": share,
             "blend": blend,
@@ -221,6 +235,28 @@ class ModelPass:
         """What a prediction says of how it was made."""
         largest = self._run.largest
         return self._attrs | ({"batch_held": largest} if largest else {})
+
+    def learn(self, told: Mapping[str, Any]) -> None:
+        """Take over what another process, which goes this pass in our place, says of it."""
+        self._attrs |= told
+
+    @property
+    def tops(self) -> list[int]:
+        """The first rows of the strips, in the target."""
+        rows, _ = self.target.within(self._outer).slices
+        begins = self._starts(self._outer.height)
+        ends = [*begins[1:], self._outer.height]
+        pairs = zip(begins, ends, strict=True)
+        return [max(0, a - rows.start) for a, b in pairs if a < rows.stop and b > rows.start]
+
+    @property
+    def windows_a_strip(self) -> int:
+        """How many windows lie side by side."""
+        return len(self._starts(self._outer.width))
+
+    def _starts(self, length: int) -> list[int]:
+        tile = self.manifest.tile
+        return starts(length, tile, overlap_pixels(tile, self._sweep["overlap"]))
 
     def strips(
         self, *, first: int = 0, ahead: int = 0, progress: Progress = SILENT

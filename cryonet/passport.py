@@ -48,8 +48,13 @@ def make_passport(
         },
         **({"bundle": stated[0]} if len(stated) == 1 else {"members": stated}),
         "settings": dict(settings),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": package_versions(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that the pixels of a prediction hang on."""
+    return {name: version(name) for name in _PACKAGES}
 
 
 def split_mask(

@@ -24,6 +24,7 @@ def predict_scene(
     flips: bool = False,
     calibrated: bool = True,
     window: Window | None = None,
+    backend: str = "torch",
     progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Return classes, probabilities and confidence for a scene, or a window of it.
@@ -48,6 +49,9 @@ def predict_scene(
         has one. The classes are the same without.
     window
         Predict only this part. What lies round it in the scene is still seen.
+    backend
+        torch; onnxruntime, for the CPU, which converts the network on first use and keeps that;
+        or auto, which takes it where it is faster: see `cryonet.backend.engine_for`.
 
     Returns
     -------
@@ -63,6 +67,8 @@ def predict_scene(
         If the scene lacks a variable that a layer of the model needs: named.
     GridError
         If the scene's grid does not fit the model.
+    ConfigError, CryonetError
+        If the device or the backend cannot be had.
     Cancelled
         From `progress`.
     """
@@ -77,6 +83,8 @@ def predict_scene(
         flips=flips,
         calibrated=calibrated,
         window=window,
+        backend=backend,
+        progress=progress,
     )
     result = collect(map_strips([one], progress=progress), one.geobox, bundle.manifest.classes)
     (filled,) = result.attrs.pop("filled")

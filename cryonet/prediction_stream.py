@@ -20,15 +20,22 @@ from cryonet.cog import cog_of_rows
 from cryonet.ensemble import ensemble_attrs
 from cryonet.errors import CryonetError, SceneError
 from cryonet.file_hash import file_sha256
-from cryonet.map_strips import add_filled, map_strip, model_strips
+from cryonet.map_strips import add_filled
 from cryonet.model_pass import ModelPass
-from cryonet.prediction_record import PASSPORT, PredictionRecord, to_bytes
+from cryonet.prediction import read_passport
+from cryonet.prediction_record import PASSPORT, PredictionRecord
+from cryonet.prediction_rows import OwnRows, Pending, RowMaker
 from cryonet.progress import SILENT, Progress
 from cryonet.row_store import RowStore
-from cryonet.stitch import Strip
 
 #: The finished files with their overviews take this much of the raw rows at most.
 OVERVIEWS = 4 / 3
+
+#: In the passport: a hash of all that the pixels hang on.
+KEY = "key_sha256"
+
+#: What was asked for and may be asked for otherwise when going on: what became of it counts.
+_FREE = ("batch", "device", "backend")
 
 #: In the hidden folder: what is being replaced, which finished prediction takes its place, and
 #: the rows.
@@ -41,7 +48,7 @@ def stream_prediction(
     *,
     passport: Mapping[str, Any],
     sources: Mapping[str, str | Path] | None = None,
-    ahead: int = 1,
+    maker: RowMaker | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
@@ -60,8 +67,8 @@ def stream_prediction(
         gone on with if all of it is the same, but for the size of a batch.
     sources
         As for `cryonet.prediction.write_prediction`.
-    ahead
-        Batches that a thread reads ahead of each model.
+    maker
+        Who makes the rows; by default this process, with a thread that reads a batch ahead.
     overwrite
         Replace a finished prediction, and begin an unfinished one anew that was made otherwise.
 
@@ -74,13 +81,14 @@ def stream_prediction(
         From `progress`; what is finished is kept.
     """
     target = Path(out).absolute()
-    work = target.with_name(f".{target.name}.predict")
+    work = _work(target)
     stream = _Stream(passes, target, work, passport, sources or {})
     try:
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(work / "lock", timeout=0):
             try:
-                return stream.run(ahead=ahead, overwrite=overwrite, progress=progress)
+                made_by = maker or OwnRows(passes, ahead=1)
+                return stream.run(made_by, overwrite=overwrite, progress=progress)
             finally:
                 if not (work / _ROWS).is_dir():
                     shutil.rmtree(work, ignore_errors=True)
@@ -90,6 +98,21 @@ def stream_prediction(
     except OSError as error:
         rule = f"The system says: {error}. Rows that are finished are kept: run it again."
         raise SceneError("the output cannot be written", str(target), rule) from error
+
+
+def is_predicted(
+    passes: Sequence[ModelPass], out: str | Path, *, passport: Mapping[str, Any]
+) -> bool:
+    """Return whether this very prediction is finished at `out`, with nothing left to tidy up."""
+    target = Path(out).absolute()
+    stream = _Stream(passes, target, _work(target), passport, {})
+    if stream.work.exists() or not (target / PASSPORT).is_file():
+        return False
+    return read_passport(target).get(KEY) == stream.digest()
+
+
+def _work(target: Path) -> Path:
+    return target.with_name(f".{target.name}.predict")
 
 
 class _Stream:
@@ -110,14 +133,14 @@ class _Stream:
         self.height, self.width = (int(side) for side in one.geobox.shape)
         self.bands = {name: len(how["bands"]) for name, how in self.record.rasters().items()}
 
-    def run(self, *, ahead: int, overwrite: bool, progress: Progress) -> Path:
+    def run(self, maker: RowMaker, *, overwrite: bool, progress: Progress) -> Path:
         if self._settled():
             shutil.rmtree(self.work, ignore_errors=True)
             return self.target
         check_replaceable(self.target, marker=PASSPORT, overwrite=overwrite, error=SceneError)
         store = self._store(overwrite=overwrite)
         self._check_room(store)
-        self._predict(store, ahead, progress)
+        self._predict(store, maker, progress)
         finished = self._finish(store, progress)
         mark = self.work / _PLACING
         with whole_file(mark) as file:
@@ -137,7 +160,12 @@ class _Stream:
 
     def _mark(self, folder: Path) -> str:
         """Return what says that a finished folder is of this very prediction."""
-        return f"{file_sha256(folder / PASSPORT)} {_digest(self._key())}"
+        return f"{file_sha256(folder / PASSPORT)} {self.digest()}"
+
+    def digest(self) -> str:
+        """Return a hash of what the pixels hang on."""
+        text = json.dumps(self._key(), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _store(self, *, overwrite: bool) -> RowStore:
         place, key = self.work / _ROWS, self._key()
@@ -152,10 +180,11 @@ class _Stream:
     def _key(self) -> dict[str, Any]:
         """Return what the pixels hang on. The batch is free: a smaller one may be what helps."""
         known = dict(self.passport)
-        settings = {k: v for k, v in known.pop("settings").items() if k not in ("batch", "device")}
+        settings = {k: v for k, v in known.pop("settings").items() if k not in _FREE}
         one = self.passes[0]
         told = {key: one.attrs[key] for key in ("device", "tile", "overlap", "blend", "flips")}
         temperatures = [each.temperature for each in self.passes]
+        backends = [each.attrs["backend"] for each in self.passes]
         window = [one.target.row, one.target.col, one.target.height, one.target.width]
         hashes = {
             name: hashlib.sha256(
@@ -163,8 +192,8 @@ class _Stream:
             ).hexdigest()
             for name, value in known.items()
         }
-        own = {"temperatures": temperatures, "window": window, "rasters": self.bands}
-        return {**settings, **told, **own, **hashes}
+        own = {"temperatures": temperatures, "backends": backends, "window": window}
+        return {**settings, **told, **own, "rasters": self.bands, **hashes}
 
     def _check_room(self, store: RowStore) -> None:
         row = self.width * sum(self.bands.values())
@@ -177,28 +206,19 @@ class _Stream:
                 f"This prediction may need {needed / 1e9:.2f} GB beside its target.",
             )
 
-    def _predict(self, store: RowStore, ahead: int, progress: Progress) -> None:
-        if store.rows == self.height:
-            return
-        found = model_strips(self.passes, first=store.rows, ahead=ahead, progress=progress)
+    def _predict(self, store: RowStore, maker: RowMaker, progress: Progress) -> None:
+        found = maker.rows(store.gaps(self.height), progress)
         with closing(found), ThreadPoolExecutor(1, "write") as pool:
-            pending: Future[None] | None = None
+            written: Future[None] | None = None
             started = time.perf_counter()
-            for parts in found:
-                if pending is not None:
-                    pending.result()
+            for pending in found:
+                if written is not None:
+                    written.result()
                 now = time.perf_counter()
-                pending = pool.submit(self._keep, store, parts, now - started)
+                written = pool.submit(_keep, store, pending, now - started)
                 started = now
-            if pending is not None:
-                pending.result()
-
-    def _keep(self, store: RowStore, parts: Sequence[Strip], seconds: float) -> None:
-        strip = map_strip(parts, self.passes, disagree=self.several)
-        store.append(
-            {name: to_bytes(name, values) for name, values in strip.maps.items()},
-            note={"filled": strip.filled, "seconds": round(seconds, 3)},
-        )
+            if written is not None:
+                written.result()
 
     def _finish(self, store: RowStore, progress: Progress) -> Path:
         """Return the folder of the finished files, made of the rows."""
@@ -225,7 +245,8 @@ class _Stream:
             filled = add_filled(filled, note["filled"])
         attrs = self._attrs(filled) | {"seconds": round(seconds, 2)}
         record = replace(self.record, attrs=attrs)
-        record.write_texts(folder, self.target, passport=self.passport, sources=self.sources)
+        passport = {**self.passport, KEY: self.digest()}
+        record.write_texts(folder, self.target, passport=passport, sources=self.sources)
         return folder
 
     def _attrs(self, filled: Sequence[dict[str, int]]) -> dict[str, Any]:
@@ -236,6 +257,6 @@ class _Stream:
         return one.attrs | optional
 
 
-def _digest(value: Any) -> str:
-    """Return a hash of something that JSON can hold."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+def _keep(store: RowStore, pending: Pending, seconds: float) -> None:
+    rows = pending()
+    store.put(rows.top, rows.rasters, note={"filled": rows.filled, "seconds": round(seconds, 3)})

@@ -13,7 +13,8 @@ def prediction_remarks(attrs: Mapping[Any, Any]) -> list[str]:
     ----------
     attrs
         As `cryonet.predict.predict_scene` sets them, ``missing_families``, ``filled_pixels`` and
-        ``batch_held`` among them; or with such attributes for each of its ``members``.
+        ``batch_held`` and ``backend_remark`` among them; or with such attributes for each of its
+        ``members``.
     """
     said = []
     for member in attrs.get("members", [attrs]):
@@ -25,6 +26,8 @@ def prediction_remarks(attrs: Mapping[Any, Any]) -> list[str]:
                 said.append(
                     f"{group}: missing at {pixels:,} pixels, where the training mean stands in."
                 )
+        if remark := member.get("backend_remark"):
+            said.append(remark)
         if held := member.get("batch_held"):
             said.append(f"Memory held {held} windows at once, fewer than were asked for.")
     return list(dict.fromkeys([*said, *hand_remarks(attrs)]))

@@ -1,4 +1,4 @@
-"""RowStore: rasters that grow row by row, and outlive the process that writes them."""
+"""RowStore: rasters that are filled rows by rows, and outlive the process that writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,23 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A line of the journal: the rows that a strip ended with, its checksums, and a note."""
+    """A line of the journal: the first row of some and their number, checksums, and a note."""
 
+    top: int
     rows: int
     checksums: dict[str, int]
     note: dict[str, Any]
 
     def line(self) -> str:
-        told = {"rows": self.rows, "checksums": self.checksums, "note": self.note}
-        return json.dumps(told) + "\n"
+        return json.dumps(asdict(self)) + "\n"
 
 
 class RowStore:
-    """A folder of raw files of bytes, one a raster, and a journal of the strips in them.
+    """A folder of raw files of bytes, one a raster, and a journal of the rows in them.
 
-    A line goes to the journal once its rows have reached the disk. Opened again, the store
-    believes a strip if the checksum of its bytes (CRC-32) is that of the journal; from the
-    first that is torn on, rows are given up.
+    Rows may come in any order. A line goes to the journal once its rows have reached the disk.
+    Opened again, the store believes rows if the checksum of their bytes (CRC-32) is that of the
+    journal; those that are torn are given up.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ class RowStore:
     Attributes
     ----------
     rows
-        Rows that are safe.
+        How many rows are safe.
     notes
-        What was noted with each strip of them.
+        What was noted with them, from the top down.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class RowStore:
                     ", ".join(differ),
                     "Give what it had, to go on; or allow overwriting, to begin anew.",
                 )
-        self._entries = self._trusted(entries)
+        self._entries = [entry for entry in entries if self._holds(entry)]
         with (folder / f"{_JOURNAL}.new").open("w", encoding="utf-8") as journal:
             journal.write(json.dumps({"key": dict(key)}) + "\n")
             journal.writelines(entry.line() for entry in self._entries)
@@ -88,39 +88,54 @@ class RowStore:
         (folder / f"{_JOURNAL}.new").replace(folder / _JOURNAL)
         for name in self._bands:
             with self.file(name).open("ab") as raw:
-                raw.truncate(self.rows * self._row_bytes(name))
+                raw.truncate(self._end * self._row_bytes(name))
 
     @property
     def rows(self) -> int:
-        """Rows that are safe."""
-        return self._entries[-1].rows if self._entries else 0
+        """How many rows are safe."""
+        return sum(entry.rows for entry in self._entries)
 
     @property
     def notes(self) -> list[dict[str, Any]]:
-        """What was noted with each strip."""
-        return [entry.note for entry in self._entries]
+        """What was noted with them, from the top down."""
+        return [entry.note for entry in sorted(self._entries, key=lambda entry: entry.top)]
+
+    def gaps(self, height: int) -> list[range]:
+        """Return the rows of the first `height` that are not safe, from the top down."""
+        found, top = [], 0
+        for entry in sorted(self._entries, key=lambda entry: entry.top):
+            found.append(range(top, entry.top))
+            top = entry.top + entry.rows
+        return [gap for gap in (*found, range(top, height)) if gap]
 
     def file(self, name: str) -> Path:
         """Return the raw file of a raster: rows one after another, in each row band after band."""
         return self.folder / f"{name}.bil"
 
-    def append(self, rasters: Mapping[str, Bytes], *, note: Mapping[str, Any]) -> None:
-        """Add rows to every raster, ``(band, y, x)``; they are safe when this returns."""
+    def put(self, top: int, rasters: Mapping[str, Bytes], *, note: Mapping[str, Any]) -> None:
+        """Write rows of every raster, ``(band, y, x)``, from row `top` on.
+
+        They are safe when this returns. Rows that are safe already are not to come again.
+        """
         checksums, count = {}, 0
         for name in self._bands:
             # By rows: GDAL's band-interleaved-by-line.
             data = np.ascontiguousarray(rasters[name].swapaxes(0, 1))
             count = len(data)
             with self.file(name).open("r+b") as raw:
-                raw.seek(self.rows * self._row_bytes(name))
+                raw.seek(top * self._row_bytes(name))
                 raw.write(data.data)
                 _to_disk(raw)
             checksums[name] = zlib.crc32(data.data)
-        entry = _Entry(self.rows + count, checksums, dict(note))
+        entry = _Entry(top, count, checksums, dict(note))
         with (self.folder / _JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write(entry.line())
             _to_disk(journal)
         self._entries.append(entry)
+
+    @property
+    def _end(self) -> int:
+        return max((entry.top + entry.rows for entry in self._entries), default=0)
 
     def _row_bytes(self, name: str) -> int:
         return self._bands[name] * self._width
@@ -142,24 +157,17 @@ class RowStore:
             pass
         return key, entries
 
-    def _trusted(self, entries: list[_Entry]) -> list[_Entry]:
-        """Return the entries up to the first whose bytes are not those it speaks of."""
-        before = 0
-        for number, entry in enumerate(entries):
-            if not all(self._holds(name, before, entry) for name in self._bands):
-                return entries[:number]
-            before = entry.rows
-        return entries
-
-    def _holds(self, name: str, before: int, entry: _Entry) -> bool:
-        if not self.file(name).is_file():
-            return False
-        size = self._row_bytes(name)
-        with self.file(name).open("rb") as raw:
-            raw.seek(before * size)
-            data = raw.read((entry.rows - before) * size)
-        whole = len(data) == (entry.rows - before) * size
-        return whole and zlib.crc32(data) == entry.checksums.get(name)
+    def _holds(self, entry: _Entry) -> bool:
+        for name in self._bands:
+            if not self.file(name).is_file():
+                return False
+            size = self._row_bytes(name)
+            with self.file(name).open("rb") as raw:
+                raw.seek(entry.top * size)
+                data = raw.read(entry.rows * size)
+            if len(data) < entry.rows * size or zlib.crc32(data) != entry.checksums.get(name):
+                return False
+        return True
 
 
 def _to_disk(file: Any) -> None:

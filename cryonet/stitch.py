@@ -77,6 +77,12 @@ def overlap_pixels(tile: int, overlap: float) -> int:
     return round(tile * overlap)
 
 
+def window_count(shape: tuple[int, int], tile: int, overlap: float) -> int:
+    """Return how many windows cover rows and columns, with an overlap as a share of one."""
+    pixels = overlap_pixels(tile, overlap)
+    return len(starts(shape[0], tile, pixels)) * len(starts(shape[1], tile, pixels))
+
+
 @dataclass(frozen=True, slots=True)
 class Strip:
     """Rows of the blended output that no later window will change.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def _one_thread() -> None:
     # Two OpenMP threads spin against each other on a busy machine.
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Converted models of tests are no one's models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRYONET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def grid(height: int, width: int, cell: float = 10.0) -> GeoBox:

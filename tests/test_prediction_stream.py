@@ -28,6 +28,7 @@ from cryonet.grid import Window
 from cryonet.model_pass import ModelPass
 from cryonet.predict import predict_scene
 from cryonet.prediction import open_prediction, read_passport, write_prediction
+from cryonet.prediction_rows import OwnRows
 from cryonet.prediction_stream import stream_prediction
 from cryonet.progress import Cancelled
 from cryonet.scene_writer import write_scene
@@ -42,6 +43,8 @@ MAPS = ("classes.tif", "probabilities.tif", "confidence.tif")
 def stream(models, scene, out, *, passport=PASSPORT, **options):
     given = {k: options.pop(k) for k in ("window", "overlap", "flips", "batch") if k in options}
     passes = [ModelPass(model, scene, device="cpu", **given) for model in models]
+    if "ahead" in options:
+        options["maker"] = OwnRows(passes, ahead=options.pop("ahead"))
     return stream_prediction(passes, out, passport=passport, **options)
 
 
@@ -213,15 +216,15 @@ def test_names_of_any_kind(tmp_path, name):
 def test_a_full_disk_keeps_the_rows(tmp_path, monkeypatch):
     """T12: the system's word is told, and the next run goes on."""
     scene, model = make_scene(300, 150), make_bundle()
-    plain, calls = prediction_stream.RowStore.append, []
+    plain, calls = prediction_stream.RowStore.put, []
 
-    def append(self, *given, **options):
+    def put(self, *given, **options):
         calls.append(1)
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
         plain(self, *given, **options)
 
-    monkeypatch.setattr(prediction_stream.RowStore, "append", append)
+    monkeypatch.setattr(prediction_stream.RowStore, "put", put)
     with pytest.raises(SceneError, match=r"No space left on device.*run it again"):
         stream([model], scene, tmp_path / "map")
     monkeypatch.undo()
