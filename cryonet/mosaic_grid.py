@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from odc.geo import xy_
@@ -17,6 +17,8 @@ from pyproj import Proj, Transformer
 
 from cryonet.errors import GridError
 from cryonet.grid import Window
+
+T = TypeVar("T")
 
 #: Parts of a pixel by which grids may lie apart and be one.
 ALIGNED = 1e-3
@@ -115,7 +117,7 @@ def _crs(stated: str | None, boxes: Sequence[GeoBox]) -> CRS:
     return found
 
 
-def _most(values: Sequence[Any]) -> Any:
+def _most(values: Sequence[T]) -> T:
     return Counter(values).most_common(1)[0][0]
 
 
@@ -129,7 +131,7 @@ def _cell(box: GeoBox) -> float:
 
 def _aligned(first: GeoBox, second: GeoBox) -> bool:
     col, row = ~first.affine * (second.affine * (0, 0))
-    return max(abs(col - round(col)), abs(row - round(row))) < ALIGNED
+    return bool(max(abs(col - round(col)), abs(row - round(row))) < ALIGNED)
 
 
 def _bounds(box: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
