@@ -60,6 +60,7 @@ def run_predictions(
     workers: int | None = None,
     threads: int | None = None,
     mosaic: str | None = None,
+    crs: str | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> ScenesReport:
@@ -79,6 +80,8 @@ def run_predictions(
     mosaic
         Name of one more folder in `out`: all predictions as one (`cryonet.mosaic_workflow`). It
         is not made if a scene failed.
+    crs
+        Of the mosaic; by default that of most scenes.
     overwrite
         Replace finished predictions that were made otherwise, and an earlier mosaic.
 
@@ -119,7 +122,7 @@ def run_predictions(
     if mosaic is not None and not report.failed:
         parts = [folder / name for name in places]
         report.mosaic = run_mosaic(
-            parts, folder / mosaic, overwrite=overwrite, keep=True, progress=progress
+            parts, folder / mosaic, crs=crs, overwrite=overwrite, keep=True, progress=progress
         )
     return report
 

@@ -248,7 +248,4 @@ class _Stream:
 
 def _keep(store: RowStore, pending: Pending, seconds: float) -> None:
     rows = pending()
-    store.put(
-        rows.top, rows.rasters, note={"filled": rows.filled, "seconds": round(seconds, 3)}
-    )
-
+    store.put(rows.top, rows.rasters, note={"filled": rows.filled, "seconds": round(seconds, 3)})

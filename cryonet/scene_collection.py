@@ -117,11 +117,11 @@ def _own_file(item: Any, file: Path) -> Path:
     """Return where the file of an item in an ItemCollection is, after its own link."""
     links = item.get("links", ()) if isinstance(item, dict) else ()
     hrefs = [link["href"] for link in links if link.get("rel") == "self"]
-    if not hrefs or "://" in hrefs[0].removeprefix("file://"):
+    if not hrefs or "://" in str(hrefs[0]).removeprefix("file://"):
         named = str(item.get("id", "")) if isinstance(item, dict) else ""
         rule = f"Each item links, as self, to its {ITEM_NAME} beside the COGs."
         raise SceneError("an item does not say where its file is", named, rule)
-    return file.parent / hrefs[0].removeprefix("file://")
+    return file.parent / str(hrefs[0]).removeprefix("file://")
 
 
 def _kind(file: Path) -> str:
