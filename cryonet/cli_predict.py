@@ -55,6 +55,9 @@ def predict(
     crs: Annotated[
         str | None, typer.Option(help="Of the mosaic of many scenes; that of most by default.")
     ] = None,
+    without: Annotated[
+        bool, typer.Option("--no-mosaic", help="Of many scenes make no mosaic.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict a scene, or many and a mosaic of them: COGs of classes, probabilities, confidence.
@@ -78,7 +81,8 @@ def predict(
             path = run_prediction(bundle, scene, out, **asdict(options), **how, progress=progress)
             report = None
         else:
-            how |= {"options": options, "mosaic": MOSAIC, "crs": crs, "progress": progress}
+            mosaic = None if without else MOSAIC
+            how |= {"options": options, "mosaic": mosaic, "crs": crs, "progress": progress}
             report = run_predictions(bundle, scene, out, **how)
     if report is not None:
         _tell(report, out)
@@ -105,8 +109,9 @@ def _tell(report: ScenesReport, out: Path) -> None:
     if report.failed:
         count = len(report.written) + len(report.kept) + len(report.failed)
         raise SceneError(
-            f"{len(report.failed)} of {count} scenes failed, and there is no mosaic",
+            f"{len(report.failed)} of {count} scenes failed",
             ", ".join(report.failed),
-            "Mend or remove them, and run it again: what is finished is kept.",
+            "There is no mosaic yet: mend or remove them, and run it again; the others are kept.",
         )
-    typer.echo(f"wrote {report.mosaic}")
+    if report.mosaic is not None:
+        typer.echo(f"wrote {report.mosaic}")

@@ -43,6 +43,10 @@ _QUIET = {
 }
 
 
+#: Ctrl-C reaches every process of a terminal: only this one answers it, and ends its workers.
+_DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """How a cluster on this machine is made up.
@@ -243,6 +247,7 @@ def _local(machine: Machine) -> Iterator[Client]:
             "memory_limit": 0,
             "local_directory": scratch,
             "silence_logs": logging.ERROR,
+            "preload": [_DEAF],
             **common,
         }
         specs = {

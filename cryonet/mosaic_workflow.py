@@ -28,7 +28,7 @@ from cryonet.errors import SceneError
 from cryonet.file_hash import file_sha256
 from cryonet.grid import Window
 from cryonet.mosaic import RULE, Rasters, empty_rasters, lay
-from cryonet.mosaic_grid import Placed, mosaic_grid, place
+from cryonet.mosaic_grid import ALIGNED, Placed, mosaic_grid, place
 from cryonet.passport import package_versions
 from cryonet.prediction import read_passport
 from cryonet.prediction_record import ITEM, PASSPORT, PredictionRecord
@@ -258,8 +258,8 @@ def _pixels(
         resampling=Resampling.nearest,
         src_nodata=NODATA,
         nodata=NODATA,
-        # Exact at each pixel, so that rows do not hang on which are read with them.
-        tolerance=0,
+        # Places are exact to so much of a pixel, whichever rows are read together.
+        tolerance=ALIGNED,
     ) as warped:
         pixels = warped.read(window=window)
         return pixels

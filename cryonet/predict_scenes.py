@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from odc.geo.geobox import GeoBox
+
 from cryonet.errors import ConfigError, CryonetError, SceneError
 from cryonet.grid import geobox_of
+from cryonet.mosaic_grid import mosaic_grid
 from cryonet.mosaic_workflow import run_mosaic
 from cryonet.predict_workflow import Models, cluster_for
 from cryonet.prediction_record import PASSPORT
@@ -89,6 +92,8 @@ def run_predictions(
     ------
     SceneError
         If there are no scenes, two have one id, or `out` is something else.
+    GridError
+        If the mosaic cannot have this CRS; told before anything is predicted.
     Cancelled
         From `progress`; what is finished is kept.
     """
@@ -97,11 +102,15 @@ def run_predictions(
     places = dict(zip(scene_names(found), found, strict=True))
     folder = _check_out(Path(out), places, mosaic)
     models = Models.load([bundle, *others], options)
-    report, windows = ScenesReport(), {}
+    report, windows, boxes = ScenesReport(), {}, []
     for number, (name, scene) in enumerate(places.items()):
         progress.step(number, len(places), "looking at the scenes")
         with _noted(report, name):
-            windows[name] = _windows(scene, models)
+            boxes.append(geobox_of(open_scene(scene, chunks=CHUNKS)))
+            windows[name] = _windows(boxes[-1], models)
+    if mosaic is not None and boxes:
+        # What no mosaic can be made of is told before hours of work.
+        mosaic_grid(boxes, crs=crs)
     shares = SceneShares(progress, windows)
     with cluster_for(scheduler, options.device, workers, threads) as cluster:
         ready = models.on(cluster, progress)
@@ -174,11 +183,10 @@ def _check_out(out: Path, places: dict[str, Path], mosaic: str | None) -> Path:
     return out.absolute()
 
 
-def _windows(scene: Path, models: Models) -> int:
-    height, width = geobox_of(open_scene(scene, chunks=CHUNKS)).shape
-    found = 0
-    for bundle in models.bundles:
-        own, asked = bundle.manifest, models.options.overlap
-        overlap = own.overlap if asked is None else asked
-        found += window_count((height, width), own.tile, overlap)
-    return found
+def _windows(geobox: GeoBox, models: Models) -> int:
+    height, width = (int(side) for side in geobox.shape)
+    asked = models.options.overlap
+    return sum(
+        window_count((height, width), own.tile, own.overlap if asked is None else asked)
+        for own in (bundle.manifest for bundle in models.bundles)
+    )
