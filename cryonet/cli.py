@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
+from cryonet.cli_predict import predict
 from cryonet.cli_products import change, correct, glims, glims_check, outlines, report
 from cryonet.cli_scene import scene_app
 from cryonet.command import Buffer, Correlation, Out, Overwrite, group
@@ -26,15 +27,15 @@ from cryonet.doctor import examine
 from cryonet.errors import CryonetError
 from cryonet.experiment_config import load_experiment
 from cryonet.layers import LAYERS, layers_table
-from cryonet.memory import keep_memory
 from cryonet.prediction import read_passport
 from cryonet.rank import is_first_process
-from cryonet.remarks import hand_remarks, prediction_remarks
+from cryonet.remarks import hand_remarks
 
 app = group("Map clean ice, debris-covered ice and glacial lakes, and see why.")
 layers_app = group("List and compute feature layers.")
 app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
+app.command()(predict)
 app.command()(outlines)
 app.command()(change)
 app.command()(correct)
@@ -191,53 +192,6 @@ def experiment(
     with ConsoleProgress("experiment") as progress:
         results = run_experiment(settings, overwrite=overwrite, progress=progress)
     typer.echo(f"wrote {write_report(settings, results)}")
-
-
-@app.command()
-def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
-    out: Out,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    overlap: Annotated[
-        float | None, typer.Option(help="Share of a window, 0 to 0.5; the bundle's by default.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Windows run at once.")] = 4,
-    blend: Annotated[str, typer.Option(help="cosine, linear or constant.")] = "cosine",
-    flips: Annotated[bool, typer.Option("--flips", help="Average eight orientations.")] = False,
-    others: Annotated[
-        list[Path] | None,
-        typer.Option("--with", help="Another bundle: average them, and map where they disagree."),
-    ] = None,
-    uncalibrated: Annotated[
-        bool, typer.Option("--uncalibrated", help="Leave the probabilities as the model has them.")
-    ] = False,
-    backend: Annotated[str, typer.Option(help="auto, torch or onnxruntime (CPU).")] = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Predict a scene: classes, probabilities and confidence as COGs, with a passport."""
-    from cryonet.predict_workflow import run_prediction
-
-    keep_memory()
-    with ConsoleProgress("predict") as progress:
-        path = run_prediction(
-            bundle,
-            scene,
-            out,
-            device=device,
-            overlap=overlap,
-            batch=batch,
-            blend=blend,
-            flips=flips,
-            calibrated=not uncalibrated,
-            backend=backend,
-            others=others or (),
-            overwrite=overwrite,
-            progress=progress,
-        )
-    for remark in prediction_remarks(read_passport(path)["prediction"]):
-        typer.echo(remark)
-    typer.echo(f"wrote {path}")
 
 
 @app.command()

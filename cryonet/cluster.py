@@ -19,7 +19,7 @@ from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 
 from cryonet.cluster_rows import Workshop
 from cryonet.cluster_worker import Block, BlockRows, Station, device_here, work
-from cryonet.errors import ConfigError, CryonetError
+from cryonet.errors import ConfigError
 from cryonet.model_pass import pick_device
 
 #: The name of a cluster that is started on this machine.
@@ -41,6 +41,10 @@ _QUIET = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
+
+
+#: Ctrl-C reaches every process of a terminal: only this one answers it, and ends its workers.
+_DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +247,7 @@ def _local(machine: Machine) -> Iterator[Client]:
             "memory_limit": 0,
             "local_directory": scratch,
             "silence_logs": logging.ERROR,
+            "preload": [_DEAF],
             **common,
         }
         specs = {

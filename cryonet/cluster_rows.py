@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,7 +53,7 @@ class Workshop:
     _workers: int = 0
     _counted: float = float("-inf")
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _numbers: Any = field(default_factory=itertools.count)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
     _told: dict[int, int] = field(default_factory=dict)
 
     @property

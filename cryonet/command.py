@@ -23,7 +23,7 @@ class Refusing(TyperGroup):
             typer.secho(f"Error: {error}", err=True, fg="red")
             ctx.exit(2)
         except (KeyboardInterrupt, Cancelled) as stop:
-            typer.echo(f"Cancelled: {stop or 'nothing was written'}.", err=True)
+            typer.echo(f"Cancelled: {stop}." if str(stop) else "Cancelled.", err=True)
             ctx.exit(130)
 
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from odc.geo import xy_
@@ -17,6 +17,8 @@ from pyproj import Proj, Transformer
 
 from cryonet.errors import GridError
 from cryonet.grid import Window
+
+T = TypeVar("T")
 
 #: Parts of a pixel by which grids may lie apart and be one.
 ALIGNED = 1e-3
@@ -47,13 +49,12 @@ class Placed:
     pasted: bool
 
 
-def mosaic_grid(
-    boxes: Sequence[GeoBox], *, crs: str | None = None, resolution: float | None = None
-) -> GeoBox:
+def mosaic_grid(boxes: Sequence[GeoBox], *, crs: str | None = None) -> GeoBox:
     """Return the grid of a mosaic of maps.
 
-    The lines of the maps' own grid are kept if all that have its CRS and resolution share them;
-    else they lie on multiples of the resolution.
+    Its pixels are as large as those of most maps in its CRS, or of most maps if none has it. The
+    lines of the maps' own grid are kept if all that have its CRS and resolution share them; else
+    they lie on multiples of the resolution.
 
     Parameters
     ----------
@@ -61,9 +62,6 @@ def mosaic_grid(
         Of the maps.
     crs
         Of the mosaic; by default that of most maps, of the first among equals.
-    resolution
-        Side of a pixel in metres; by default that of most maps in that CRS, or of most maps if
-        none has it.
 
     Raises
     ------
@@ -73,16 +71,14 @@ def mosaic_grid(
     """
     target = _crs(crs, boxes)
     own = [box for box in boxes if box.crs == target]
-    cell = resolution or _most([_cell(box) for box in own or boxes])
-    if not (math.isfinite(cell) and cell > 0):
-        raise GridError("the resolution cannot be", cell, "Give metres above 0.")
+    cell = _most([_cell(box) for box in own or boxes])
     alike = [box for box in own if math.isclose(_cell(box), cell, rel_tol=1e-6)]
     anchor = xy_(0.0, 0.0)
     if alike and all(_aligned(alike[0], box) for box in alike):
         edges = alike[0].boundingbox
         anchor = xy_(edges.left / cell % 1, edges.bottom / cell % 1)
     corners = np.array([_bounds(box, target) for box in boxes])
-    left, bottom, right, top = (*corners.min(0)[:2], *corners.max(0)[2:])
+    (left, bottom), (right, top) = corners.min(0)[:2], corners.max(0)[2:]
     whole = BoundingBox(left, bottom, right, top, crs=target)
     return GeoBox.from_bbox(whole, resolution=cell, anchor=anchor, tol=ALIGNED)
 
@@ -104,18 +100,17 @@ def place(box: GeoBox, grid: GeoBox) -> Placed:
 
 def _crs(stated: str | None, boxes: Sequence[GeoBox]) -> CRS:
     try:
-        target = CRS(stated) if stated else _most([box.crs for box in boxes])
+        target = CRS(stated or _most([str(box.crs) for box in boxes]))
     except Exception as error:
         rule = "Give a code, as EPSG:32645."
         raise GridError("the mosaic's CRS is unknown", stated, rule) from error
     if target.geographic or set(target.units) - {"metre", "meter"}:
         rule = "Give a projected CRS in metres: areas are measured on it."
         raise GridError("the mosaic's CRS is not in metres", str(target), rule)
-    found: CRS = target
-    return found
+    return target
 
 
-def _most(values: Sequence[Any]) -> Any:
+def _most(values: Sequence[T]) -> T:
     return Counter(values).most_common(1)[0][0]
 
 
@@ -129,7 +124,7 @@ def _cell(box: GeoBox) -> float:
 
 def _aligned(first: GeoBox, second: GeoBox) -> bool:
     col, row = ~first.affine * (second.affine * (0, 0))
-    return max(abs(col - round(col)), abs(row - round(row))) < ALIGNED
+    return bool(max(abs(col - round(col)), abs(row - round(row))) < ALIGNED)
 
 
 def _bounds(box: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
@@ -141,7 +136,8 @@ def _bounds(box: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
     height, width = box.shape
     share = np.linspace(0, 1, _POINTS)
     cols, rows = (share * width)[None, :], (share * height)[:, None]
-    x, y = box.affine * np.broadcast_arrays(cols, rows)
+    step = box.affine
+    x, y = np.broadcast_arrays(step.c + step.a * cols, step.f + step.e * rows)
     there = Transformer.from_crs(box.crs.proj, crs.proj, always_xy=True)
     found_x, found_y = there.transform(x, y)
     spans = [np.ptp(found_x) / edges.span_x, np.ptp(found_y) / edges.span_y]

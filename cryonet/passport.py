@@ -78,8 +78,12 @@ def split_mask(
     SceneError
         If the split is unknown.
     CryonetError
-        If no model was trained on the scene, or no pixel was of the split for all of them.
+        If no model was trained on the scene, no pixel was of the split for all of them, or it is
+        a mosaic of several scenes.
     """
+    if "mosaic" in passport:
+        rule = "Score the predictions that it is made of, one scene at a time."
+        raise CryonetError("a mosaic has no split of its own", split, rule)
     if split not in SPLITS:
         known = ", ".join(("all", *SPLITS))
         raise SceneError("the split is unknown", split, f"Known are: {known}.")

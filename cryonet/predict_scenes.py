@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from odc.geo.geobox import GeoBox
+
 from cryonet.errors import ConfigError, CryonetError, SceneError
 from cryonet.grid import geobox_of
+from cryonet.mosaic_grid import mosaic_grid
 from cryonet.mosaic_workflow import run_mosaic
 from cryonet.predict_workflow import Models, cluster_for
 from cryonet.prediction_record import PASSPORT
@@ -60,6 +63,7 @@ def run_predictions(
     workers: int | None = None,
     threads: int | None = None,
     mosaic: str | None = None,
+    crs: str | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> ScenesReport:
@@ -79,6 +83,8 @@ def run_predictions(
     mosaic
         Name of one more folder in `out`: all predictions as one (`cryonet.mosaic_workflow`). It
         is not made if a scene failed.
+    crs
+        Of the mosaic; by default that of most scenes.
     overwrite
         Replace finished predictions that were made otherwise, and an earlier mosaic.
 
@@ -86,6 +92,8 @@ def run_predictions(
     ------
     SceneError
         If there are no scenes, two have one id, or `out` is something else.
+    GridError
+        If the mosaic cannot have this CRS; told before anything is predicted.
     Cancelled
         From `progress`; what is finished is kept.
     """
@@ -94,11 +102,15 @@ def run_predictions(
     places = dict(zip(scene_names(found), found, strict=True))
     folder = _check_out(Path(out), places, mosaic)
     models = Models.load([bundle, *others], options)
-    report, windows = ScenesReport(), {}
+    report, windows, boxes = ScenesReport(), {}, []
     for number, (name, scene) in enumerate(places.items()):
         progress.step(number, len(places), "looking at the scenes")
         with _noted(report, name):
-            windows[name] = _windows(scene, models)
+            boxes.append(geobox_of(open_scene(scene, chunks=CHUNKS)))
+            windows[name] = _windows(boxes[-1], models)
+    if mosaic is not None and boxes:
+        # What no mosaic can be made of is told before hours of work.
+        mosaic_grid(boxes, crs=crs)
     shares = SceneShares(progress, windows)
     with cluster_for(scheduler, options.device, workers, threads) as cluster:
         ready = models.on(cluster, progress)
@@ -119,7 +131,7 @@ def run_predictions(
     if mosaic is not None and not report.failed:
         parts = [folder / name for name in places]
         report.mosaic = run_mosaic(
-            parts, folder / mosaic, overwrite=overwrite, keep=True, progress=progress
+            parts, folder / mosaic, crs=crs, overwrite=overwrite, keep=True, progress=progress
         )
     return report
 
@@ -171,11 +183,10 @@ def _check_out(out: Path, places: dict[str, Path], mosaic: str | None) -> Path:
     return out.absolute()
 
 
-def _windows(scene: Path, models: Models) -> int:
-    height, width = geobox_of(open_scene(scene, chunks=CHUNKS)).shape
-    found = 0
-    for bundle in models.bundles:
-        own, asked = bundle.manifest, models.options.overlap
-        overlap = own.overlap if asked is None else asked
-        found += window_count((height, width), own.tile, overlap)
-    return found
+def _windows(geobox: GeoBox, models: Models) -> int:
+    height, width = (int(side) for side in geobox.shape)
+    asked = models.options.overlap
+    return sum(
+        window_count((height, width), own.tile, own.overlap if asked is None else asked)
+        for own in (bundle.manifest for bundle in models.bundles)
+    )

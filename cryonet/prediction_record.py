@@ -115,12 +115,20 @@ class PredictionRecord:
     def _item(self, name: str, links: list[pystac.Link]) -> pystac.Item:
         geobox, attrs = self.geobox, self.attrs
         outline, bbox = footprint(geobox)
-        stated, now = attrs.get("datetime"), datetime.now(UTC)
+        now = datetime.now(UTC)
+        stated, first, last = (
+            moment(attrs[key], what="the scene's time", error=SceneError)
+            if attrs.get(key)
+            else None
+            for key in ("datetime", "start_datetime", "end_datetime")
+        )
         item = pystac.Item(
             id=name,
             geometry=outline,
             bbox=bbox,
-            datetime=moment(stated, what="the scene's time", error=SceneError) if stated else now,
+            datetime=stated or (None if first else now),
+            start_datetime=first,
+            end_datetime=last,
             properties={
                 **grid_fields(geobox),
                 "created": datetime_to_str(now, timespec="seconds"),
@@ -130,7 +138,7 @@ class PredictionRecord:
                 "synthetic": bool(attrs.get("synthetic")),
             },
         )
-        if not stated:
+        if not (stated or first):
             item.properties["cryonet:datetime"] = "unknown; the time of writing stands in"
         item.add_links(links)
         for asset, bands in self._bands().items():

@@ -15,6 +15,9 @@ from cryonet.scene import ITEM_NAME, LONGEST, read_item
 
 _CONTAINERS = ("Catalog", "Collection", "FeatureCollection")
 
+#: What reading a damaged catalogue may end in, beside what pystac has a name for.
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError)
+
 
 class _LocalFiles(DefaultStacIO):
     """Reads STAC from files of a bounded length, and from nowhere else."""
@@ -60,7 +63,10 @@ def find_scenes(path: str | Path) -> list[Path]:
     elif not where.is_file():
         raise SceneError("there are no scenes", str(path), "Give a folder, or a STAC file.")
     elif _kind(where) == "FeatureCollection":
-        scenes = [_own_file(item, where) for item in _read(where)["features"]]
+        features = _read(where).get("features")
+        if not isinstance(features, list):
+            raise SceneError("the catalogue is damaged", str(where), "Its features are a list.")
+        scenes = [_own_file(item, where) for item in features]
     else:
         scenes = _items(where)
     if not scenes:
@@ -103,12 +109,15 @@ def _name(scene: Path) -> str:
 def _items(file: Path) -> list[Path]:
     try:
         catalogue = pystac.read_file(str(file), stac_io=_LocalFiles())
-        assert isinstance(catalogue, pystac.Catalog)
+        if not isinstance(catalogue, pystac.Catalog):
+            raise TypeError("it is a single item")
         hrefs = [item.get_self_href() for item in catalogue.get_items(recursive=True)]
     except RecursionError as error:
         rule = "A catalogue's children lie below it."
         raise SceneError("a catalogue contains itself", str(file), rule) from error
-    except (pystac.STACError, ValueError, KeyError, TypeError, OSError) as error:
+    except (pystac.STACError, pystac.STACTypeError, *_DAMAGED) as error:
+        if isinstance(error.__cause__, SceneError):
+            raise error.__cause__ from None
         raise SceneError("the catalogue is damaged", str(file), f"{error}.") from error
     return [Path(str(href).removeprefix("file://")) for href in hrefs]
 
@@ -117,11 +126,11 @@ def _own_file(item: Any, file: Path) -> Path:
     """Return where the file of an item in an ItemCollection is, after its own link."""
     links = item.get("links", ()) if isinstance(item, dict) else ()
     hrefs = [link["href"] for link in links if link.get("rel") == "self"]
-    if not hrefs or "://" in hrefs[0].removeprefix("file://"):
+    if not hrefs or "://" in str(hrefs[0]).removeprefix("file://"):
         named = str(item.get("id", "")) if isinstance(item, dict) else ""
         rule = f"Each item links, as self, to its {ITEM_NAME} beside the COGs."
         raise SceneError("an item does not say where its file is", named, rule)
-    return file.parent / hrefs[0].removeprefix("file://")
+    return file.parent / str(hrefs[0]).removeprefix("file://")
 
 
 def _kind(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Rows on disk, in any order: what is torn is given up, what is whole is kept, what is other is refused."""
+"""Rows on disk, in any order: torn ones are given up, whole ones kept, others refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the map hangs on where windows begin: the demo scene against itself, cut by 1 to 31 pixels.
+"""How far the map hangs on where windows begin: the demo against itself, cut by 1 to 31 pixels.
 
 Run with ``python data/recipes/shift.py``; writes ``data/results/shift.json``. Scene and model are
 the synthetic demo. Compared are classes at least half a window from every cut edge.
