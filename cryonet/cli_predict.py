@@ -44,6 +44,9 @@ def predict(
         bool, typer.Option("--uncalibrated", help="Leave the probabilities as the model has them.")
     ] = False,
     backend: Annotated[str, typer.Option(help="auto, torch or onnxruntime (CPU).")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32; on a GPU bf16 or fp16 are faster, and compared with it.")
+    ] = "fp32",
     scheduler: Annotated[
         str | None,
         typer.Option(help="Compute on a dask cluster: its address or file, or local."),
@@ -72,7 +75,9 @@ def predict(
     from cryonet.scene_collection import is_one_scene
     from cryonet.scene_passes import PassOptions
 
-    options = PassOptions(device, overlap, batch, blend, flips, not uncalibrated, backend)
+    options = PassOptions(
+        device, overlap, batch, blend, flips, not uncalibrated, backend, precision
+    )
     how: dict[str, Any] = {"others": others or (), "scheduler": scheduler, "workers": workers}
     how |= {"threads": threads, "overwrite": overwrite}
     keep_memory()

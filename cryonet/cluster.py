@@ -20,7 +20,7 @@ from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 from cryonet.cluster_rows import Workshop
 from cryonet.cluster_worker import Block, BlockRows, Station, device_here, work
 from cryonet.errors import ConfigError
-from cryonet.model_pass import pick_device
+from cryonet.runner import pick_device
 
 #: The name of a cluster that is started on this machine.
 LOCAL = "local"

@@ -21,10 +21,10 @@ from cryonet.bundle import Bundle, load_bundle
 from cryonet.errors import CryonetError
 from cryonet.file_hash import folder_fingerprints
 from cryonet.manifest import Manifest
-from cryonet.model_pass import pick_device
 from cryonet.passport import package_versions
 from cryonet.prediction_rows import OwnRows, PredictionRows
 from cryonet.progress import Cancelled
+from cryonet.runner import pick_device
 from cryonet.scene_passes import PassOptions, scene_passes
 
 #: Scenes that a worker keeps open: blocks of the next one come while the last are finished.

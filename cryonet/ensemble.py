@@ -26,6 +26,7 @@ _OF_MEMBER = (
     "backend",
     "backend_check",
     "backend_remark",
+    "precision_check",
 )
 
 
@@ -41,6 +42,7 @@ def predict_ensemble(
     calibrated: bool = True,
     window: Window | None = None,
     backend: str = "torch",
+    precision: str = "fp32",
     progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Return the mean prediction of several models for a scene, and their disagreement.
@@ -58,7 +60,7 @@ def predict_ensemble(
     ----------
     bundles
         The members; their order does not matter but for rounding.
-    device, overlap, batch, blend, flips, calibrated, window, backend
+    device, overlap, batch, blend, flips, calibrated, window, backend, precision
         For every member; see `cryonet.predict.predict_scene`.
 
     Returns
@@ -89,6 +91,7 @@ def predict_ensemble(
             calibrated=calibrated,
             window=window,
             backend=backend,
+            precision=precision,
             progress=progress,
         )
         for bundle in bundles

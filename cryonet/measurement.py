@@ -32,10 +32,11 @@ from cryonet.measured import (
     ScoredSplit,
 )
 from cryonet.metrics import class_scores, confusion, macro_iou
-from cryonet.model_pass import Runner, check_fits, pick_device
+from cryonet.model_pass import check_fits
 from cryonet.passport import split_codes
 from cryonet.plotting.failures import FailurePicture
 from cryonet.progress import SILENT, Progress
+from cryonet.runner import Runner, pick_device
 from cryonet.scene_inputs import SceneInputs
 from cryonet.scene_record import scene_record
 from cryonet.stitch import stitch

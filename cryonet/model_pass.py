@@ -2,123 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import torch
 import xarray as xr
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from torch import nn
 
-from cryonet.augment import DIHEDRALS, direction_pairs, turn
+from cryonet.augment import DIHEDRALS, direction_pairs
 from cryonet.backend import engine_for
 from cryonet.bundle import Bundle
-from cryonet.errors import ConfigError, CryonetError, GridError
+from cryonet.errors import ConfigError, GridError
 from cryonet.grid import Window, geobox_of, starts
 from cryonet.layers.windows import ReadPixels
 from cryonet.manifest import Manifest
 from cryonet.progress import SILENT, Progress
+from cryonet.runner import Runner, pick_device
 from cryonet.scene_inputs import SceneInputs
 from cryonet.stitch import Strip, overlap_pixels, strips
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the device called ``auto``, ``cpu`` or ``cuda``; auto prefers the GPU.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown, or there is no GPU to use.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError("the device is unknown", name, "Give auto, cpu or cuda.")
-    present = torch.cuda.is_available()
-    if name == "cuda" and not present:
-        raise ConfigError("there is no CUDA device", name, "Give cpu, or install a CUDA torch.")
-    return torch.device("cuda" if present and name != "cpu" else "cpu")
-
-
-class Runner:
-    """From inputs ``(batch, layer, y, x)`` to class probabilities, in pieces if memory runs out.
-
-    Parameters
-    ----------
-    flips
-        The probabilities are the mean over the eight flips and rotations, with the layers
-        that are directions (channel numbers in `pairs`) turned as well.
-
-    Attributes
-    ----------
-    largest
-        How many windows at once memory was found to hold; None while it holds all.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        device: torch.device,
-        *,
-        flips: bool = False,
-        pairs: Sequence[tuple[int, int]] = (),
-    ) -> None:
-        self._module, self._device, self._pairs = module.to(device).eval(), device, pairs
-        self._dihedrals = DIHEDRALS if flips else DIHEDRALS[:1]
-        self.largest: int | None = None
-
-    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities of a batch.
-
-        Raises
-        ------
-        CryonetError
-            If memory does not hold a single window.
-        """
-        parts: list[NDArray[np.float32]] = []
-        done = 0
-        while done < len(inputs):
-            size = min(len(inputs) - done, self.largest or len(inputs))
-            try:
-                parts.append(self._run(inputs[done : done + size]))
-                done += size
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                self._halve(size, inputs.shape[1:])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _halve(self, size: int, shape: tuple[int, ...]) -> None:
-        if size == 1:
-            raise CryonetError(
-                "a window does not fit into the memory of the device",
-                f"{shape[0]} layers of {shape[1]} × {shape[2]} pixels on {self._device}",
-                "Take a device with more memory, or a model with a smaller window.",
-            )
-        self.largest = size // 2
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        image = torch.from_numpy(inputs).to(self._device)
-        with torch.inference_mode():
-            total: torch.Tensor | None = None
-            for dihedral in self._dihedrals:
-                turned = turn(image, dihedral, self._pairs)
-                turned = turned.contiguous(memory_format=torch.channels_last)
-                logits = self._module(turned).float().contiguous()
-                share = turn(logits.softmax(dim=1), dihedral.inverse)
-                total = share if total is None else total + share
-            assert total is not None
-            if len(self._dihedrals) > 1:
-                total /= len(self._dihedrals)
-            mean: NDArray[np.float32] = total.cpu().numpy()
-        return mean
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    # On the CPU torch has no error of its own for it.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def check_fits(manifest: Manifest, geobox: GeoBox) -> None:
@@ -146,7 +46,7 @@ class ModelPass:
 
     Parameters
     ----------
-    device, overlap, batch, blend, flips, calibrated, window, backend
+    device, overlap, batch, blend, flips, calibrated, window, backend, precision
         As for `cryonet.predict.predict_scene`.
     read
         As for `cryonet.layers.LayerWindows`.
@@ -187,6 +87,7 @@ class ModelPass:
         calibrated: bool = True,
         window: Window | None = None,
         backend: str = "torch",
+        precision: str = "fp32",
         read: ReadPixels | None = None,
         progress: Progress = SILENT,
     ) -> None:
@@ -207,15 +108,16 @@ class ModelPass:
         engine = engine_for(
             bundle,
             (min(manifest.tile, self._outer.height), min(manifest.tile, self._outer.width)),
-            backend=backend,
+            backend=_backend(backend, precision),
             device=chosen,
             windows=len(self.tops) * self.windows_a_strip * (len(DIHEDRALS) if flips else 1),
             progress=progress,
         )
-        self._run = Runner(engine.module, chosen, flips=flips, pairs=pairs)
+        self._run = Runner(engine.module, chosen, flips=flips, pairs=pairs, precision=precision)
         self._attrs: dict[str, Any] = {
             "device": str(chosen),
             **engine.attrs,
+            "precision": precision,
             "tile": manifest.tile,
             "overlap": share,
             "blend": blend,
@@ -233,8 +135,8 @@ class ModelPass:
     @property
     def attrs(self) -> dict[str, Any]:
         """What a prediction says of how it was made."""
-        largest = self._run.largest
-        return self._attrs | ({"batch_held": largest} if largest else {})
+        seen = {"batch_held": self._run.largest, "precision_check": self._run.check}
+        return self._attrs | {key: value for key, value in seen.items() if value}
 
     def learn(self, told: Mapping[str, Any]) -> None:
         """Take over what another process, which goes this pass in our place, says of it."""
@@ -280,6 +182,7 @@ class ModelPass:
             tile=self.manifest.tile,
             first=rows.start + first if first else 0,
             ahead=ahead,
+            stage=self._run.stage,
             progress=progress,
             **self._sweep,
         ):
@@ -291,6 +194,15 @@ class ModelPass:
                     strip.values[:, kept, cols],
                     strip.flags[kept, cols],
                 )
+
+
+def _backend(backend: str, precision: str) -> str:
+    """Return the backend to ask for: one of single precision only is not for another."""
+    if precision == "fp32" or backend == "torch":
+        return backend
+    if backend == "auto":
+        return "torch"
+    raise ConfigError(f"{backend} computes in single precision", precision, "Give --backend torch.")
 
 
 def _context(window: Window, shape: tuple[int, int], tile: int, margin: int) -> Window:

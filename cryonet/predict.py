@@ -25,6 +25,7 @@ def predict_scene(
     calibrated: bool = True,
     window: Window | None = None,
     backend: str = "torch",
+    precision: str = "fp32",
     progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Return classes, probabilities and confidence for a scene, or a window of it.
@@ -52,6 +53,9 @@ def predict_scene(
     backend
         torch; onnxruntime, for the CPU, which converts the network on first use and keeps that;
         or auto, which takes it where it is faster: see `cryonet.backend.engine_for`.
+    precision
+        fp32; or bf16 or fp16, mixed precision by torch, meant for a GPU. The first batch is then
+        run both ways, and the attribute ``precision_check`` says how far they differ.
 
     Returns
     -------
@@ -84,6 +88,7 @@ def predict_scene(
         calibrated=calibrated,
         window=window,
         backend=backend,
+        precision=precision,
         progress=progress,
     )
     result = collect(map_strips([one], progress=progress), one.geobox, bundle.manifest.classes)

@@ -155,6 +155,7 @@ def run_prediction(
     flips: bool = False,
     calibrated: bool = True,
     backend: str = "auto",
+    precision: str = "fp32",
     others: Sequence[str | Path] = (),
     scheduler: str | None = None,
     workers: int | None = None,
@@ -169,7 +170,7 @@ def run_prediction(
     see `cryonet.cluster.open_cluster`, also for `workers` and `threads`. The other options are
     those of `cryonet.predict.predict_scene`.
     """
-    options = PassOptions(device, overlap, batch, blend, flips, calibrated, backend)
+    options = PassOptions(device, overlap, batch, blend, flips, calibrated, backend, precision)
     models = Models.load([bundle, *others], options)
     with cluster_for(scheduler, device, workers, threads) as cluster:
         models.on(cluster, progress).predict(scene, out, overwrite=overwrite, progress=progress)

@@ -36,6 +36,7 @@ KEY = "key_sha256"
 
 #: What was asked for and may be asked for otherwise when going on: what became of it counts.
 _FREE = ("batch", "device", "backend")
+_SHOWN = ("device", "precision", "tile", "overlap", "blend", "flips")
 
 #: In the hidden folder: what is being replaced, which finished prediction takes its place, and
 #: the rows.
@@ -182,7 +183,7 @@ class _Stream:
         known = dict(self.passport)
         settings = {k: v for k, v in known.pop("settings").items() if k not in _FREE}
         one = self.passes[0]
-        told = {key: one.attrs[key] for key in ("device", "tile", "overlap", "blend", "flips")}
+        told = {key: one.attrs[key] for key in _SHOWN}
         temperatures = [each.temperature for each in self.passes]
         backends = [each.attrs["backend"] for each in self.passes]
         window = [one.target.row, one.target.col, one.target.height, one.target.width]

@@ -28,6 +28,7 @@ class PassOptions:
     flips: bool = False
     calibrated: bool = True
     backend: str = "auto"
+    precision: str = "fp32"
 
 
 @contextmanager

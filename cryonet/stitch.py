@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,9 @@ VALID = 1
 #: From a window to its input ``(layer, y, x)`` and where it is valid ``(y, x)``: true, or a
 #: number with the flag `VALID`; other flags are handed on.
 Read = Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_] | NDArray[np.uint8]]]
-#: From inputs ``(batch, layer, y, x)`` to outputs ``(batch, class, y, x)``.
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+#: From inputs ``(batch, layer, y, x)``, or what `stage` of `strips` makes of them, to outputs
+#: ``(batch, class, y, x)``.
+Run = Callable[[Any], NDArray[np.float32]]
 
 
 def _cosine(length: int) -> NDArray[np.float64]:
@@ -144,6 +145,7 @@ def strips(
     batch: int = 4,
     first: int = 0,
     ahead: int = 0,
+    stage: Callable[[NDArray[np.float32]], Any] = np.asarray,
     progress: Progress = SILENT,
 ) -> Iterator[Strip]:
     """Yield the blended output from the top down, each row of windows as it is finished.
@@ -168,6 +170,8 @@ def strips(
         as windows over that row reach up.
     ahead
         Batches that a thread reads ahead; 0 reads in turn.
+    stage
+        What is done there with inputs before they are run.
 
     Raises
     ------
@@ -181,7 +185,7 @@ def strips(
     total = len(sweep.rows) * len(sweep.cols)
     progress.step(skipped, total, "predicting")
 
-    def load(number: int) -> tuple[list[NDArray[np.uint8]], list[int], NDArray[np.float32] | None]:
+    def load(number: int) -> tuple[list[NDArray[np.uint8]], list[int], Any]:
         row, cols = batches[number]
         flags: list[NDArray[np.uint8]] = []
         full: list[int] = []
@@ -194,7 +198,7 @@ def strips(
                     inputs = _room(len(cols), values)
                 inputs[len(full)] = values
                 full.append(place)
-        return flags, full, None if inputs is None else inputs[: len(full)]
+        return flags, full, None if inputs is None else stage(inputs[: len(full)])
 
     # Single precision would do for the result, not for a constant model's sum of one.
     buffer = np.zeros((outputs, sweep.height, shape[1]))

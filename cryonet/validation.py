@@ -18,7 +18,7 @@ from cryonet.config import TrainConfig
 from cryonet.grid import Window
 from cryonet.manifest import Calibration
 from cryonet.metrics import class_scores, confusion, macro_iou
-from cryonet.model_pass import Runner
+from cryonet.runner import Runner
 from cryonet.stitch import Run, stitch
 from cryonet.trainset import TrainScene, TrainSet
 

@@ -107,8 +107,8 @@ def bundle_model(path: Path, *, device: str = "auto") -> Model:
     """Return the model of the bundle in folder `path`."""
     # Imported here: a server that only shows a map needs no torch.
     from cryonet.bundle import load_bundle
-    from cryonet.model_pass import pick_device
     from cryonet.predict import predict_scene
+    from cryonet.runner import pick_device
 
     chosen = str(pick_device(device))
     bundle = load_bundle(path, device=chosen)

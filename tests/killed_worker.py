@@ -21,8 +21,8 @@ from typing import Any
 
 import cryonet.prediction_stream
 import cryonet.row_store
-from cryonet.model_pass import Runner
 from cryonet.predict_workflow import run_prediction
+from cryonet.runner import Runner
 
 
 def killed_at(call: int, what: Callable[..., Any]) -> Callable[..., Any]:

@@ -68,3 +68,17 @@ def test_its_recipe_is_the_one_it_was_made_by() -> None:
     assert told.model_dump(exclude=same) == recipe.model_dump(exclude=same)
     assert manifest.optional_families == (("coherence", "phase"), ("terrain",))
     assert (DEMO / "bundle" / "weights.safetensors").stat().st_size < 10_000_000
+
+
+@pytest.mark.parametrize("cut", [13])
+def test_its_map_hangs_little_on_where_windows_begin(cut: int) -> None:
+    """T3: of `data/recipes/shift.py`, which does it for 1 to 31, on a part of the scene."""
+    bundle, scene = load_bundle(DEMO / "bundle"), open_scene(DEMO / "scene")
+    part = scene.isel(y=slice(0, 256), x=slice(0, 256))
+    whole, found = (
+        predict_scene(bundle, each, device="cpu")["classes"].values
+        for each in (part, part.isel(y=slice(cut, None), x=slice(cut, None)))
+    )
+    inner = np.s_[64:-64, 64:-64]
+    same = (whole[cut:, cut:][inner] == found[inner]).mean()
+    assert 0.99 <= same < 1

@@ -41,7 +41,8 @@ MAPS = ("classes.tif", "probabilities.tif", "confidence.tif")
 
 
 def stream(models, scene, out, *, passport=PASSPORT, **options):
-    given = {k: options.pop(k) for k in ("window", "overlap", "flips", "batch") if k in options}
+    known = ("window", "overlap", "flips", "batch", "precision")
+    given = {k: options.pop(k) for k in known if k in options}
     passes = [ModelPass(model, scene, device="cpu", **given) for model in models]
     if "ahead" in options:
         options["maker"] = OwnRows(passes, ahead=options.pop("ahead"))
@@ -133,6 +134,7 @@ def test_cancelled_at_any_time_it_leaves_no_map_and_goes_on(share, windows, tmp_
 @pytest.mark.parametrize(("change", "named"), [
     ({"overlap": 0.5}, "overlap"),
     ({"flips": True}, "flips"),
+    ({"precision": "bf16"}, "precision"),
     ({"window": Window(0, 0, 200, 100)}, "window"),
     ({"passport": {**PASSPORT, "bundle": {"title": "n"}}}, "bundle"),
     ({"passport": {**PASSPORT, "scene": {"id": "t"}}}, "scene"),
