@@ -25,10 +25,12 @@ from cryonet.model_pass import ModelPass
 from cryonet.onnx_cache import Kept
 from cryonet.onnx_model import runtime_name
 from cryonet.predict import predict_scene
+from cryonet.predict_workflow import Models
 from cryonet.prediction import read_passport
 from cryonet.prediction_stream import is_predicted, stream_prediction
 from cryonet.progress import Cancelled
 from cryonet.remarks import prediction_remarks
+from cryonet.scene_passes import PassOptions
 from cryonet.scene_writer import write_scene
 
 CPU, SIZE = torch.device("cpu"), (64, 64)
@@ -263,6 +265,13 @@ def test_what_onnx_runtime_is_not_for(monkeypatch):
     with pytest.raises(ConfigError, match=r"not installed: missing: onnxscript\. Install it"):
         engine(model)
     assert engine(model, backend="auto", windows=1000).attrs == {"backend": "torch"}
+
+
+def test_a_cluster_predicts_with_torch():
+    models = Models((), (), PassOptions(backend=RUNTIME))
+    with pytest.raises(ConfigError, match="a cluster predicts with torch: onnxruntime"):
+        models.on(object())
+    assert models.on(None) is models
 
 
 def stream(scene, out, name, **options):
