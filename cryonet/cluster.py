@@ -256,7 +256,8 @@ def _local(machine: Machine) -> Iterator[Client]:
         }
         cluster = stack.enter_context(
             SpecCluster(
-                scheduler={"cls": Scheduler, "options": common},
+                # Any free port, where nothing is served: the usual one may be taken.
+                scheduler={"cls": Scheduler, "options": common | {"dashboard_address": ":0"}},
                 workers=specs,
                 security=security,
                 silence_logs=logging.ERROR,

@@ -149,7 +149,13 @@ class Station(WorkerPlugin):  # type: ignore[misc]
         Cancelled
             If the run has ended.
         """
-        return self._thread.submit(self._rows, block).result()
+        work = self._thread.submit(self._rows, block)
+        error = work.exception()
+        if isinstance(error, CryonetError):
+            # Without its causes: of GDAL's some do not survive the way to another process.
+            value = error.value if isinstance(error.value, str) else repr(error.value)
+            raise type(error)(error.what, value, error.rule)
+        return work.result()
 
     def _rows(self, block: Block) -> BlockRows:
         told = _Told(block.number, self._tell, self._ended)

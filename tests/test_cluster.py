@@ -6,6 +6,8 @@ import os
 import signal
 import tempfile
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,14 +15,14 @@ import pytest
 import torch
 from test_bundle import bundle  # noqa: F401 - a fixture
 from test_missing_families import full_scene
+from test_predict_scenes import Heard
 from test_prediction_stream import alike
 
 from cryonet.bundle import save_bundle
-from cryonet.cluster import Machine, make_up, open_cluster, visible_gpus
+from cryonet.cluster import Machine, _env, make_up, open_cluster, visible_gpus
 from cryonet.errors import ConfigError, CryonetError
 from cryonet.predict_scenes import run_predictions
 from cryonet.predict_workflow import Models
-from cryonet.progress import Cancelled
 from cryonet.scene_passes import PassOptions
 from cryonet.scene_writer import write_scene
 
@@ -42,70 +44,69 @@ class Killer:
             self.killed.append(victim)
 
 
-class StopAtHalf:
-    def step(self, done, total, message=""):
-        if message == "predicting" and 2 * done >= total:
-            raise Cancelled
-
-
-@pytest.mark.network
-@pytest.mark.enable_socket
-def test_killed_workers_change_nothing_and_nothing_is_left(bundle, tmp_path):  # noqa: F811
-    """T17, T9, T11 on one cluster, as starting one takes seconds."""
+@pytest.fixture
+def place(bundle, tmp_path):  # noqa: F811
+    """A bundle, a tall scene, and three of which one's pixels are damaged."""
     torch.manual_seed(0)
     save_bundle(bundle, tmp_path / "bundle")
-    write_scene(full_scene(700, 150), tmp_path / "scenes" / "tall")
-    scene = tmp_path / "scenes" / "tall"
-    own = Models.load([tmp_path / "bundle"], OPTIONS)
-    own.predict(scene, tmp_path / "one")
-    before = set(psutil.Process().children(recursive=True))
-    with open_cluster("local", device="cpu", workers=2, threads=1) as cluster:
-        models = own.on(cluster)
-        assert models.device == "cpu"
-        killer = Killer(cluster, [0.05, 0.4])
-        models.predict(scene, tmp_path / "two", progress=killer)
-        assert len(set(killer.killed)) == 2
-        alike(tmp_path / "one", tmp_path / "two")
-        with pytest.raises(Cancelled):
-            models.predict(scene, tmp_path / "three", progress=StopAtHalf())
-        assert (tmp_path / ".three.predict" / "rows").is_dir()
-        own.predict(scene, tmp_path / "three")
-        alike(tmp_path / "one", tmp_path / "three")
-    assert set(psutil.Process().children(recursive=True)) - before == set()
-    assert not list(Path(tempfile.gettempdir()).glob("cryonet-dask-*"))
-
-
-@pytest.mark.network
-@pytest.mark.enable_socket
-def test_many_scenes_at_once_over_a_cluster(bundle, tmp_path):  # noqa: F811
-    torch.manual_seed(0)
-    save_bundle(bundle, tmp_path / "bundle")
-    whole = full_scene(150, 90)
+    whole = full_scene(300, 90)
+    write_scene(whole, tmp_path / "tall")
     for name, rows in (("a", slice(0, 80)), ("b", slice(40, 120)), ("c", slice(70, 150))):
         part = whole.isel(y=rows).assign_attrs(id=name)
         write_scene(part, tmp_path / "scenes" / name)
     file = tmp_path / "scenes" / "b" / "optical.tif"
     file.write_bytes(file.read_bytes()[:-2000])
-    steps = []
+    return tmp_path
 
-    class Heard:
-        def step(self, done, total, message=""):
-            steps.append((done, total, message))
 
-    report = run_predictions(
-        tmp_path / "bundle", tmp_path / "scenes", tmp_path / "out", options=OPTIONS,
-        scheduler="local", workers=1, threads=1, mosaic="mosaic", progress=Heard(),
-    )  # fmt: skip
-    assert sorted(report.written) == ["a", "c"] and list(report.failed) == ["b"]
-    assert "scene b, rows 0 to" in report.failed["b"] and "damaged" in report.failed["b"]
-    assert report.mosaic is None
+def ours():
+    """Processes below this one, but for Python's own that cleans up at its end."""
+    found = psutil.Process().children(recursive=True)
+    return {child.pid for child in found if "resource_tracker" not in " ".join(child.cmdline())}
+
+
+@pytest.mark.network
+@pytest.mark.enable_socket
+def test_a_killed_worker_changes_nothing_and_nothing_is_left(place, monkeypatch):
+    """T17 over one scene and over many, with one cluster, as it takes seconds to start."""
+    own, before = Models.load([place / "bundle"], OPTIONS), ours()
+    own.predict(place / "tall", place / "one")
+    with open_cluster("local", device="cpu", workers=2, threads=1) as cluster:
+        models = own.on(cluster)
+        killer = Killer(cluster, [0.05])
+        models.predict(place / "tall", place / "two", progress=killer)
+        assert len(killer.killed) == 1
+        alike(place / "one", place / "two")
+        monkeypatch.setattr("cryonet.predict_scenes.cluster_for", lambda *_: nullcontext(cluster))
+        heard = Heard()
+        report = run_predictions(place / "bundle", place / "scenes", place / "out",
+                                 options=OPTIONS, mosaic="mosaic", progress=heard)  # fmt: skip
+    assert ours() == before
+    assert not list(Path(tempfile.gettempdir()).glob("cryonet-dask-*"))
+    assert sorted(report.written) == ["a", "c"] and report.mosaic is None
+    # From another process in its three parts, and the place besides.
+    assert list(report.failed) == ["b"] and report.failed["b"].startswith("scene b, rows ")
+    assert "damaged" in report.failed["b"]
     for name in report.written:
-        Models.load([tmp_path / "bundle"], OPTIONS).predict(
-            tmp_path / "scenes" / name, tmp_path / name
-        )
-        alike(tmp_path / name, tmp_path / "out" / name)
-    done = [d for d, total, text in steps if "predicting" in text]
+        own.predict(place / "scenes" / name, place / name)
+        alike(place / name, place / "out" / name)
+    done = [d for d, _, text in heard.steps if "predicting" in text]
     assert done == sorted(done)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.enable_socket
+def test_workers_killed_again_and_again_change_nothing(place):
+    """T17: each time that a tenth more is done."""
+    options = replace(OPTIONS, flips=True)
+    own = Models.load([place / "bundle"], options)
+    own.predict(place / "tall", place / "one")
+    with open_cluster("local", device="cpu", workers=2, threads=1) as cluster:
+        killer = Killer(cluster, [share / 10 for share in range(9)])
+        own.on(cluster).predict(place / "tall", place / "two", progress=killer)
+    assert len(killer.killed) == 9
+    alike(place / "one", place / "two")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,6 @@ def test_each_gpu_has_a_process(asked, gpus, expected, monkeypatch):
     monkeypatch.setattr("cryonet.cluster.pick_device", lambda _: torch.device("cuda"))
     made = make_up("auto", cores=8, gpus=gpus, **asked)
     assert made == Machine(*expected, gpus)
-    from cryonet.cluster import _env
-
     seen = [_env(made, number)["CUDA_VISIBLE_DEVICES"] for number in range(made.workers)]
     assert seen == [gpus[n % len(gpus)] for n in range(made.workers)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import threading
 import time
@@ -21,7 +22,7 @@ from cryonet.bundle import save_bundle
 from cryonet.cluster import Cluster
 from cryonet.cluster_rows import RETRIES, ClusterRows, Workshop
 from cryonet.cluster_worker import Block, Station, make_order
-from cryonet.errors import CryonetError
+from cryonet.errors import CryonetError, SceneError
 from cryonet.predict_workflow import Models
 from cryonet.prediction import read_passport
 from cryonet.progress import Cancelled
@@ -218,6 +219,19 @@ def test_a_worker_that_finds_other_files_refuses(spoil, said, place, tmp_path):
     with workers(1) as made, pytest.raises(CryonetError, match=said) as refused:
         made.submit(_block(order)).result()
     assert "shared file system" in refused.value.rule
+
+
+def test_what_is_wrong_survives_the_way_to_another_process(place, tmp_path):
+    """GDAL's own error, where it stands behind ours, does not."""
+    shutil.copytree(place / "scene", tmp_path / "scene")
+    file = tmp_path / "scene" / "optical.tif"
+    file.write_bytes(file.read_bytes()[:-2000])
+    manifest = Models.load([place / "bundle"], OPTIONS).bundles[0].manifest
+    order = make_order([(place / "bundle", manifest)], tmp_path / "scene", OPTIONS)
+    with workers(1) as made, pytest.raises(SceneError, match=r"damaged") as said:
+        made.stations[0].rows(replace(_block(order), rows=range(0, 300)))
+    assert said.value.__cause__ is None and said.value.__context__ is None
+    assert str(pickle.loads(pickle.dumps(said.value))) == str(said.value)
 
 
 def test_a_worker_with_other_versions_refuses(place):
