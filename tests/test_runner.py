@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from test_predict import make_bundle, make_scene
 
 from cryonet.bundle import Bundle
 from cryonet.errors import ConfigError, CryonetError
 from cryonet.predict import predict_scene
 from cryonet.runner import Runner
-from test_predict import make_bundle, make_scene
 
 CPU = torch.device("cpu")
 
