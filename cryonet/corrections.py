@@ -140,6 +140,20 @@ def settled_probabilities(prediction: xr.Dataset) -> NDArray[np.floating]:
     return settle(shares, np.asarray(prediction["classes"].values), hand_set(prediction))
 
 
+def settled_share(prediction: xr.Dataset, codes: Sequence[int]) -> NDArray[np.floating]:
+    """Return the probability of some classes together ``(y, x)``, see `settle`.
+
+    Memory holds no probabilities of other classes.
+    """
+    shares = prediction["probabilities"]
+    total: NDArray[np.floating] = np.array(shares[codes[0]].values)
+    for code in codes[1:]:
+        total += shares[code].values
+    hand = hand_set(prediction)
+    total[hand] = np.isin(np.asarray(prediction["classes"].values)[hand], codes)
+    return total
+
+
 def settle(
     probabilities: NDArray[np.floating], codes: NDArray[np.integer], hand: NDArray[np.bool_]
 ) -> NDArray[np.floating]:
