@@ -18,6 +18,9 @@ CORRELATION = 500.0
 #: Width of the buffer in pixels, to either side of an outline (Paul et al. 2013).
 BUFFER = 0.5
 
+# Pixels that are taken in double precision at once.
+_AT_ONCE = 2**21
+
 
 @dataclass(frozen=True, slots=True)
 class AreaEstimate:
@@ -77,7 +80,10 @@ def area_spread(
         If the length is negative or NaN.
     """
     tally = SpreadTally(geobox, correlation=correlation)
-    tally.add(probability)
+    height, width = probability.shape
+    rows = max(1, _AT_ONCE // max(1, width))
+    for top in range(0, height, rows):
+        tally.add(probability[top : top + rows])
     return tally.expected, tally.deviation
 
 

@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from cryonet.areas import BUFFER, CORRELATION, area_spread, buffer_area
 from cryonet.classes import NODATA
-from cryonet.corrections import settled_probabilities
+from cryonet.corrections import settled_share
 from cryonet.errors import GridError
 from cryonet.glaciers import ICE, LAKE, Numbers, glacier_numbers, surroundings
-from cryonet.grid import check_same_grid, geobox_of, pixel_areas
+from cryonet.grid import Window, check_same_grid, geobox_of, pixel_areas
 from cryonet.outline_attributes import MARGIN
 
 
@@ -142,15 +142,24 @@ def glacier_changes(
     maps = _Maps.of(before, after)
     union = np.where(maps.was | maps.now, ICE[0], 0)
     numbers = glacier_numbers(union, divides)
-    grown = surroundings(numbers, MARGIN)
     rows = []
-    for number, place in enumerate(ndimage.find_objects(grown), start=1):
+    for number, place in enumerate(ndimage.find_objects(numbers), start=1):
         if place is None:
             continue
-        inside = maps.cut(place, numbers[place] == number, grown[place] == number)
-        found = inside.change(correlation, buffer)
+        # Pixels of the margin may be nearer to another glacier, as far off again.
+        around = _around(place, 2 * MARGIN, numbers.shape)
+        own = numbers[around]
+        near = surroundings(own, MARGIN) == number
+        found = maps.cut(around, own == number, near).change(correlation, buffer)
         rows.append({"number": number, **asdict(found)})
     return pd.DataFrame(rows, columns=["number", *IceChange.__dataclass_fields__]), numbers
+
+
+def _around(place: tuple[slice, ...], pixels: int, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return a window grown by some pixels to each side, within the raster."""
+    rows, cols = place
+    window = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+    return window.expand(pixels, shape).slices
 
 
 def lake_changes(before: xr.Dataset, after: xr.Dataset) -> pd.DataFrame:
@@ -162,15 +171,14 @@ def lake_changes(before: xr.Dataset, after: xr.Dataset) -> pd.DataFrame:
     maps = _Maps.of(before, after)
     numbers, count = ndimage.label((maps.first == LAKE) | (maps.second == LAKE))
     areas = np.broadcast_to(pixel_areas(maps.geobox), numbers.shape)
-    beside = ndimage.binary_dilation(maps.now)
     index = np.arange(1, count + 1)
-    sums = [
-        ndimage.sum_labels(areas * (codes == LAKE), numbers, index)
-        for codes in (maps.first, maps.second)
-    ]
-    touches = ndimage.maximum(beside, numbers, index).astype(bool) if count else []
-    found = pd.DataFrame({"number": index, "before": sums[0], "after": sums[1]})
-    return found.assign(growth=found["after"] - found["before"], touches_ice=touches)
+    was, now = (
+        np.bincount(numbers[lake], areas[lake], count + 1)[1:]
+        for lake in (maps.first == LAKE, maps.second == LAKE)
+    )
+    touched = numbers[ndimage.binary_dilation(maps.now)]
+    found = pd.DataFrame({"number": index, "before": was, "after": now})
+    return found.assign(growth=now - was, touches_ice=np.isin(index, touched))
 
 
 def total_change(
@@ -204,10 +212,7 @@ class _Maps:
         codes = [np.asarray(data["classes"].values) for data in (before, after)]
         known = (codes[0] != NODATA) & (codes[1] != NODATA)
         first, second = (np.where(known, c, NODATA) for c in codes)
-        likely = [
-            np.where(known, settled_probabilities(data)[list(ICE)].sum(axis=0), np.nan)
-            for data in (before, after)
-        ]
+        likely = [np.where(known, settled_share(data, ICE), np.nan) for data in (before, after)]
         ice = [np.isin(c, ICE) for c in (first, second)]
         return cls(geobox_of(before), first, second, ice[0], ice[1], likely[0], likely[1])
 
@@ -240,7 +245,7 @@ class _Part:
     def change(self, correlation: float, buffer: float) -> IceChange:
         areas = pixel_areas(self.geobox)
         before, after, gain, loss = (
-            float((areas * mask).sum())
+            float(mask.sum(axis=1) @ areas[:, 0])
             for mask in (self.was, self.now, self.now & ~self.was, self.was & ~self.now)
         )
         gained = self.likely_now * (1 - self.likely_was)

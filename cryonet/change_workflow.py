@@ -38,6 +38,9 @@ from cryonet.sources.divides import Divides, read_divides
 
 SUMMARY = "change.json"
 
+# Of a larger map the picture has every so many-th pixel: it is 1000 pixels wide itself.
+_PICTURE = 4000
+
 
 def run_change(
     before: str | Path,
@@ -115,6 +118,8 @@ def _write_map(codes: xr.DataArray, folder: Path, *, synthetic: bool) -> None:
         | origin_tags({"synthetic": synthetic}),
     )
     figure = Figure(figsize=(7, 8), layout="constrained")
+    step = -(-max(codes.shape) // _PICTURE)
+    codes = codes[::step, ::step]
     plot_change(codes, title="Change" + (" (synthetic)" if synthetic else ""), ax=figure.subplots())
     figure.savefig(folder / "change.png", dpi=140, bbox_inches="tight")
 
@@ -127,9 +132,8 @@ def _placed(
         return rows
     geobox = geobox_of(data)
     index = rows["number"].to_numpy()
-    # The pixel furthest from the edge: inside whatever the shape.
-    depth = ndimage.distance_transform_edt(np.pad(numbers > 0, 1))[1:-1, 1:-1]
-    places = np.array(ndimage.maximum_position(depth, numbers, index), float)
+    windows = ndimage.find_objects(numbers)
+    places = np.array([_deepest(numbers, n, windows[n - 1]) for n in index], float)
     x, y = np.transpose([geobox.affine * (col + 0.5, row + 0.5) for row, col in places])
     assert geobox.crs is not None
     lon, lat = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True).transform(x, y)
@@ -139,6 +143,13 @@ def _placed(
         names = known.outlines[known.identifier].astype(str)
         found["rgi_id_match"] = [names.iloc[n - 1] if n else None for n in under]
     return found
+
+
+def _deepest(numbers: Numbers, number: int, window: tuple[slice, slice]) -> tuple[int, int]:
+    """Return row and column of the pixel furthest from the edge: inside whatever the shape."""
+    depth = ndimage.distance_transform_edt(np.pad(numbers[window] == number, 1))[1:-1, 1:-1]
+    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+    return window[0].start + int(row), window[1].start + int(col)
 
 
 def _summary(

@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from cryonet.classes import NODATA
 from cryonet.corrections import Burned, Correction
+from cryonet.errors import SceneError
 from cryonet.grid import pixel_areas
 from cryonet.prediction_record import POLYGONS
 from cryonet.sources.polygons import open_features
@@ -91,6 +92,9 @@ def read_rows(folder: Path) -> gpd.GeoDataFrame:
         If the file is missing or damaged.
     """
     frame, _ = open_features(folder / POLYGONS, columns=COLUMNS)
+    if missing := [name for name in COLUMNS if name not in frame]:
+        rule = f"It has {', '.join(COLUMNS)}."
+        raise SceneError("the polygons lack columns", ", ".join(missing), rule)
     texts = ["date", "comment"]
     return frame.assign(**{name: frame[name].fillna("").astype(str) for name in texts})
 

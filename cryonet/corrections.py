@@ -134,21 +134,52 @@ def hand_set(prediction: xr.Dataset) -> NDArray[np.bool_]:
 def settled_probabilities(prediction: xr.Dataset) -> NDArray[np.floating]:
     """Return the probabilities of a prediction ``(class, y, x)`` for the areas of its map.
 
-    Where a polygon set the class, that class is certain: the model's doubt is about what it
-    mapped itself. Areas of pixels set by hand then have no ± from probabilities; the buffer
-    along outlines holds for them as for others. Our choice. It says nothing of how far analysts
-    differ, which is some 5 % of the area of clean ice and up to 30 % of debris-covered ice.
+    See `settle`.
+    """
+    shares = np.asarray(prediction["probabilities"].values)
+    return settle(shares, np.asarray(prediction["classes"].values), hand_set(prediction))
+
+
+def settled_share(prediction: xr.Dataset, codes: Sequence[int]) -> NDArray[np.floating]:
+    """Return the probability of some classes together ``(y, x)``, see `settle`.
+
+    Memory holds no probabilities of other classes.
+    """
+    shares = prediction["probabilities"]
+    total: NDArray[np.floating] = np.array(shares[codes[0]].values)
+    for code in codes[1:]:
+        total += shares[code].values
+    hand = hand_set(prediction)
+    total[hand] = np.isin(np.asarray(prediction["classes"].values)[hand], codes)
+    return total
+
+
+def settle(
+    probabilities: NDArray[np.floating], codes: NDArray[np.integer], hand: NDArray[np.bool_]
+) -> NDArray[np.floating]:
+    """Return probabilities ``(class, y, x)`` that are certain where a hand set the class.
+
+    The model's doubt is about what it mapped itself. Areas of pixels set by hand then have no ±
+    from probabilities; the buffer along outlines holds for them as for others. Our choice. It
+    says nothing of how far analysts differ, which is some 5 % of the area of clean ice and up to
+    30 % of debris-covered ice.
+
+    Parameters
+    ----------
+    probabilities
+        As the model gave them; not altered.
+    codes
+        Class codes with the corrections ``(y, x)``.
+    hand
+        Where a polygon set them ``(y, x)``.
 
     References
     ----------
     Paul et al. (2013), On the accuracy of glacier outlines derived from remote-sensing data,
     Ann. Glaciol. 54(63), 171-182.
     """
-    shares = np.asarray(prediction["probabilities"].values)
-    hand = hand_set(prediction)
     if not hand.any():
-        return shares
-    codes = np.asarray(prediction["classes"].values)[hand]
-    certain = shares.copy()
-    certain[:, hand] = codes == np.arange(len(shares))[:, None]
+        return probabilities
+    certain = probabilities.copy()
+    certain[:, hand] = codes[hand] == np.arange(len(certain))[:, None]
     return certain

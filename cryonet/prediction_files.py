@@ -19,10 +19,11 @@ from rasterio.windows import Window as RasterWindow
 
 from cryonet.classes import CLASSES
 from cryonet.cog import open_raster
+from cryonet.corrections import settle
 from cryonet.errors import SceneError
 from cryonet.grid import Window, check_same_grid
 from cryonet.prediction import read_passport
-from cryonet.prediction_record import from_bytes
+from cryonet.prediction_record import MODEL, NUMBERS, from_bytes
 
 #: Pixels of a strip: of four classes its probabilities take 64 MB in double precision.
 STRIP = 2**21
@@ -39,17 +40,29 @@ class PredictionStrip:
     window
         Where they lie.
     codes
-        Class codes ``(y, x)``, 255 where there is none.
+        Class codes ``(y, x)``, 255 where there is none; of a corrected prediction with the
+        corrections.
     probabilities
-        ``(class, y, x)``, NaN where unknown.
+        The model's, ``(class, y, x)``, NaN where unknown.
     confidence
-        As it is stored, ``(y, x)``: steps of 1/250, 255 where unknown.
+        The model's as it is stored, ``(y, x)``: steps of 1/250, 255 where unknown.
+    model_codes
+        Class codes as the model gave them.
+    hand
+        Where a polygon set the class ``(y, x)``.
     """
 
     window: Window
     codes: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     confidence: NDArray[np.uint8]
+    model_codes: NDArray[np.uint8]
+    hand: NDArray[np.bool_]
+
+    @property
+    def settled(self) -> NDArray[np.floating]:
+        """The probabilities for areas of the map; see `cryonet.corrections.settle`."""
+        return settle(self.probabilities, self.codes, self.hand)
 
 
 class PredictionFiles:
@@ -61,6 +74,8 @@ class PredictionFiles:
         See `cryonet.prediction.read_passport`.
     geobox, classes
         Its grid, and the names of its classes.
+    corrected
+        Whether polygons were drawn over it.
 
     Raises
     ------
@@ -72,13 +87,15 @@ class PredictionFiles:
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.passport = Path(path), read_passport(path)
+        told = self.passport.get("prediction")
+        self.corrected = isinstance(told, dict) and "corrections" in told
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             files = {
                 name: stack.enter_context(open_raster(self.path / f"{name}.tif"))
-                for name in _RASTERS
+                for name in (*_RASTERS, *((MODEL, NUMBERS) if self.corrected else ()))
             }
             grids = {name: _grid(file) for name, file in files.items()}
             self.geobox: GeoBox = grids["classes"]
@@ -103,16 +120,26 @@ class PredictionFiles:
         rows = max(1, STRIP // width)
         for top in range(0, height, rows):
             window = Window(top, 0, min(rows, height - top), width)
+            codes = self.codes(window)
             yield PredictionStrip(
                 window,
-                self.codes(window),
+                codes,
                 from_bytes(self._read("probabilities", window=_part(window))),
                 self._read("confidence", window=_part(window))[0],
+                self._read(MODEL, window=_part(window))[0] if self.corrected else codes,
+                self.hand(window),
             )
 
     def codes(self, window: Window) -> NDArray[np.uint8]:
         """Return the class codes of a window, ``(y, x)``."""
         found: NDArray[np.uint8] = self._read("classes", window=_part(window))[0]
+        return found
+
+    def hand(self, window: Window) -> NDArray[np.bool_]:
+        """Return where a polygon set the class in a window, ``(y, x)``."""
+        if not self.corrected:
+            return np.zeros((window.height, window.width), bool)
+        found: NDArray[np.bool_] = self._read(NUMBERS, window=_part(window))[0] > 0
         return found
 
     def confidence(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -121,7 +148,7 @@ class PredictionFiles:
         found: NDArray[np.uint8] = self._read("confidence", **how)[0]
         return found
 
-    def _read(self, name: str, **options: Any) -> NDArray[np.uint8]:
+    def _read(self, name: str, **options: Any) -> NDArray[Any]:
         source = self._files[name]
         try:
             return np.asarray(source.read(**options))
@@ -149,7 +176,8 @@ def _classes(files: dict[str, DatasetReader]) -> tuple[str, ...]:
         raise SceneError("the prediction has other classes", ", ".join(names), rule)
     for name, source in files.items():
         bands = len(names) if name == "probabilities" else 1
-        if source.count != bands or set(source.dtypes) != {"uint8"}:
+        kind = "uint32" if name == NUMBERS else "uint8"
+        if source.count != bands or set(source.dtypes) != {kind}:
             found = f"{source.count} bands of {source.dtypes[0]}"
             raise SceneError(f"{name}.tif is not a prediction's", found, "Predict the scene anew.")
     return names

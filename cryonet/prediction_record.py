@@ -200,7 +200,9 @@ def to_bytes(name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
 
 def from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the shares that stored bytes stand for, NaN where missing."""
-    return np.where(values == NODATA, np.nan, values * np.float32(STEP)).astype(np.float32)
+    shares = np.multiply(values, np.float32(STEP), dtype=np.float32)
+    shares[values == NODATA] = np.nan
+    return shares
 
 
 def _lineage(attrs: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryonet.areas import BUFFER, CORRELATION
 from cryonet.atomic import whole_file
+from cryonet.correction_record import read_rows
 from cryonet.errors import SceneError
 from cryonet.prediction_files import PredictionFiles
 from cryonet.progress import SILENT, Progress
@@ -32,7 +33,8 @@ def run_report(
 ) -> Path:
     """Write one HTML page about a prediction, which needs no other file; return its path.
 
-    Its figures are of every pixel, read some rows at a time; its pictures are small ones.
+    Its figures are of every pixel, read some rows at a time; its pictures are small ones. Of a
+    corrected prediction they are those of the corrected map, and it says what is by hand.
 
     Parameters
     ----------
@@ -64,7 +66,8 @@ def run_report(
             files, under, temperature=told.prediction.temperature, progress=progress, **options
         )
         progress.step(0, 0, "drawing")
-        origins = Origins(told, under, cards, [*said, *more])
+        drawn = read_rows(files.path) if files.corrected else None
+        origins = Origins(told, under, cards, [*said, *more], drawn)
         page = render_page(files, origins, figures, **options)
     try:
         with whole_file(target) as work:

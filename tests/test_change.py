@@ -14,6 +14,8 @@ import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from PIL import Image
+from scipy import ndimage
+from skimage.segmentation import expand_labels
 from typer.testing import CliRunner
 
 from conftest import grid
@@ -29,6 +31,7 @@ from cryonet.change_workflow import run_change
 from cryonet.cli import app
 from cryonet.errors import GridError, SceneError
 from cryonet.map_strips import as_prediction
+from cryonet.outline_attributes import MARGIN
 from cryonet.prediction import write_prediction
 
 SHAPE = (80, 100)
@@ -131,6 +134,22 @@ def test_a_glacier_that_falls_apart_stays_one_row(maps):
     assert divided["before"].round(6).tolist() == pytest.approx([920 * PIXEL, 180 * PIXEL])
     nothing, _ = glacier_changes(*(prediction(np.zeros(SHAPE, np.uint8)) for _ in "ab"))
     assert nothing.empty and "loss_pm" in nothing.columns
+
+
+def test_the_margin_goes_to_the_nearest_glacier():
+    """Windows of single glaciers against margins that are drawn on the whole map."""
+    generator = np.random.default_rng(8)
+    before, after = (
+        (ndimage.gaussian_filter(generator.normal(size=SHAPE), 2) > 0.12).astype(np.uint8)
+        for _ in range(2)
+    )
+    one, two = prediction(before), prediction(after)
+    rows, numbers = glacier_changes(one, two)
+    grown = expand_labels(numbers, MARGIN)
+    was, now = (d["probabilities"].values[1:3].sum(axis=0) for d in (one, two))
+    gained = ndimage.sum_labels(now * (1 - was), grown, rows["number"]) * PIXEL
+    assert len(rows) > 5
+    np.testing.assert_allclose(rows["gain_expected"], gained, rtol=1e-5)
 
 
 def test_lakes_grow_and_touch_ice(maps):

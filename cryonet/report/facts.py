@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
+import pandas as pd
+
+from cryonet.classes import CLASSES
 from cryonet.prediction_files import PredictionFiles
 from cryonet.report.origins import BundleUnder, SceneUnder
-from cryonet.report.told import ModelTold, PassportTold, SettingsTold
+from cryonet.report.told import ModelTold, PassportTold, RoundTold, SettingsTold
 
 #: A name and what it is.
 Row = tuple[str, str]
@@ -145,13 +148,16 @@ def command_of(
 ) -> str:
     """Return the command that makes such a prediction, read off the passport.
 
-    Names of folders that are not known stand in capitals.
+    Names of folders that are not known stand in capitals. Of a corrected prediction it makes
+    the first map, and a line a round of corrections follows.
     """
     models, settings = told.models, told.settings
     folders = {bundle.weights: bundle.path.resolve().name for bundle in bundles}
     names = [folders.get(one.weights_sha256, f"BUNDLE-{n}") for n, one in enumerate(models, 1)]
     parts = ["cryonet", "predict", *names[:1], scene.path.resolve().name if scene else "SCENE"]
-    parts.append(files.path.resolve().name)
+    rounds = told.corrections
+    maps = [*(one.base.folder or "MAP" for one in rounds), files.path.resolve().name]
+    parts.append(maps[0])
     for name in ("device", "batch", "blend"):
         if (value := getattr(settings, name)) != SettingsTold.model_fields[name].default:
             parts += [f"--{name}", str(value)]
@@ -162,7 +168,33 @@ def command_of(
     parts += ["--uncalibrated"] * (not settings.calibrated)
     for name in names[1:]:
         parts += ["--with", name]
-    return shlex.join(parts)
+    lines = [parts]
+    for one, (base, made) in zip(rounds, pairwise(maps), strict=True):
+        lines.append(["cryonet", "correct", base, one.source, made])
+        lines[-1] += ["--overwrite"] * (base == made)
+    return "\n".join(map(shlex.join, lines))
+
+
+def round_rows(rounds: Sequence[RoundTold]) -> list[tuple[str, ...]]:
+    """Return whose corrections were merged: file, authors, when, and how many polygons."""
+    return [
+        (one.source, ", ".join(one.by), day_and_minute(one.merged), f"{one.polygons:,}")
+        for one in rounds
+    ]
+
+
+def polygon_rows(polygons: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return what is kept of each polygon: number, class, author, day, comment, pixels, left.
+
+    Parameters
+    ----------
+    polygons
+        Of `cryonet.correction_record.read_rows`.
+    """
+    keys = ["number", "class", "by", "date", "comment", "pixels", "left"]
+    titles = {entry.name: entry.title for entry in CLASSES}
+    shown = polygons[keys].replace({"class": titles})
+    return [tuple(map(str, row)) for row in shown.itertuples(index=False)]
 
 
 def _held(rows: Mapping[str, str]) -> list[Row]:

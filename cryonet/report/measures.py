@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from cryonet.hypsometry import Hypsometry, HypsometryTally
 from cryonet.passport import seen_codes
 from cryonet.prediction_files import PredictionFiles, PredictionStrip
 from cryonet.progress import SILENT, Progress
+from cryonet.report.hand import HandAreas, HandScored, HandTally
 from cryonet.report.origins import SceneUnder
 from cryonet.scene_files import SceneFiles
 
@@ -42,14 +43,20 @@ class Figures:
     ----------
     mapped, pixels
         How many pixels have a class, and how many there are.
-    areas, confidence
-        Of all pixels with a class.
+    areas
+        Of all pixels with a class; those set by hand are certain, see `cryonet.corrections.settle`.
+    confidence
+        The model's, by the classes that it gave itself.
     hypsometry
         None without elevation.
     scores
-        By kind of `KINDS`; empty without labels.
+        By kind of `KINDS`; empty without labels. Of the classes with the corrections, and of the
+        model's own probabilities.
     doubt
         Why it is not known which pixels training had seen; empty if it is.
+    hand, hand_scored
+        What was set by hand, and what that does to the scores, by kind; None and empty if the
+        prediction was not corrected.
     """
 
     mapped: int
@@ -59,6 +66,8 @@ class Figures:
     hypsometry: Hypsometry | None
     scores: Mapping[str, Scores]
     doubt: str
+    hand: HandAreas | None = None
+    hand_scored: Mapping[str, HandScored] = field(default_factory=dict)
 
 
 def measure(
@@ -87,30 +96,35 @@ def measure(
     areas = AreaTally(grid, classes=names, correlation=correlation, buffer=buffer)
     confidence = ConfidenceTally(grid, classes=names)
     relief = HypsometryTally(grid, classes=names) if "elevation" in held else None
-    tallies = {kind: _Scoring(ScoreTally(grid, classes=names), temperature) for kind in splits}
+    hand = HandTally(grid, classes=names) if files.corrected else None
+    tallies = {kind: _Scoring(files, temperature) for kind in splits}
     height, mapped = int(grid.shape[0]), 0
     with ExitStack() as stack:
         opened = stack.enter_context(SceneFiles(scene.path)) if scene and held else None
         for strip in files.strips():
             progress.step(strip.window.row, height, "measuring")
             mapped += int((strip.codes < len(names)).sum())
-            areas.add(strip.codes, strip.probabilities)
-            confidence.add(strip.codes, strip.confidence)
+            areas.add(strip.codes, strip.settled)
+            confidence.add(strip.model_codes, strip.confidence)
+            if hand is not None:
+                hand.add(strip)
             under = scene.read(opened, sorted(held), strip.window) if scene and opened else {}
             if relief is not None:
                 relief.add(strip.codes, under["elevation"])
             for kind, tally in tallies.items():
                 tally.add(strip, _of_split(under["labels"], splits[kind], strip.window))
     progress.step(height, height, "measured")
-    scores = {kind: tally.scores() for kind, tally in tallies.items()}
+    tallies = {kind: tally for kind, tally in tallies.items() if tally.scores().confusion.any()}
     return Figures(
         mapped=mapped,
         pixels=height * int(grid.shape[1]),
         areas=areas.estimates(),
         confidence=confidence.shares(),
         hypsometry=relief.hypsometry() if relief else None,
-        scores={kind: found for kind, found in scores.items() if found.confusion.any()},
+        scores={kind: tally.scores() for kind, tally in tallies.items()},
         doubt=doubt,
+        hand=hand.areas() if hand else None,
+        hand_scored={kind: t.of_hand() for kind, t in tallies.items()} if hand else {},
     )
 
 
@@ -139,13 +153,20 @@ def _of_split(
 class _Scoring:
     """Scores of one kind of pixels, of classes and of probabilities, from the top down."""
 
-    def __init__(self, tally: ScoreTally, temperature: float) -> None:
-        self._tally, self._temperature = tally, temperature
+    def __init__(self, files: PredictionFiles, temperature: float) -> None:
+        self._tally, self._model = (
+            ScoreTally(files.geobox, classes=files.classes) for _ in range(2)
+        )
+        self._corrected, self._count, self._hand = files.corrected, len(files.classes), 0
+        self._temperature = temperature
         self._top: list[Reliability] = []
         self._each: list[list[Reliability]] = []
 
     def add(self, strip: PredictionStrip, labels: NDArray[np.uint8]) -> None:
         self._tally.add(strip.codes, labels)
+        if self._corrected:
+            self._model.add(strip.model_codes, labels)
+            self._hand += int((strip.hand & (labels < self._count)).sum())
         shares, codes = labelled(strip.probabilities, labels)
         self._top.append(top_label(shares, codes))
         self._each.append([reliability(row, codes == n) for n, row in enumerate(shares)])
@@ -154,3 +175,6 @@ class _Scoring:
         each = [pooled(tables).ece for tables in zip(*self._each, strict=True)]
         found = ProbabilityScore(self._temperature, float(np.mean(each)), pooled(self._top))
         return replace(self._tally.scores(), probabilities=(found,))
+
+    def of_hand(self) -> HandScored:
+        return HandScored(self._hand, self._model.scores())

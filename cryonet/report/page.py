@@ -12,6 +12,7 @@ from importlib.resources import files as package_files
 from math import isfinite
 from typing import Any
 
+import pandas as pd
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
@@ -27,24 +28,29 @@ from cryonet.report.charts import draw_charts
 from cryonet.report.frame import frame_map
 from cryonet.report.measures import KINDS, Figures
 from cryonet.report.origins import BundleUnder, SceneUnder
-from cryonet.report.pictures import MOST_OF_CARDS, RAMP, WRONG, draw_maps
+from cryonet.report.pictures import HAND, MOST_OF_CARDS, RAMP, WRONG, draw_maps
 from cryonet.report.told import PassportTold
 
 #: By this a file is known as a report: it stands in its first bytes.
 MARK = '<meta name="generator" content="cryonet report'
+
+#: More polygons than this are counted and not listed: their file has them all.
+MOST_POLYGONS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Origins:
     """What a prediction is from: what its passport tells, and what is still there of it.
 
-    `remarks` say what is not.
+    `remarks` say what is not. `polygons` are those of a corrected prediction, see
+    `cryonet.correction_record.read_rows`.
     """
 
     told: PassportTold
     scene: SceneUnder | None
     bundles: Sequence[BundleUnder]
     remarks: Sequence[str]
+    polygons: pd.DataFrame | None = None
 
 
 def render_page(
@@ -81,7 +87,7 @@ def render_page(
             titles={entry.name: entry.title for entry in CLASSES},
             missing=MISSING,
             ramp=RAMP,
-            wrong=WRONG,
+            colours={"wrong": WRONG, "hand": HAND},
             figures=figures,
             charts=draw_charts(figures),
             kinds=KINDS,
@@ -125,6 +131,18 @@ def _told(files: PredictionFiles, origins: Origins) -> dict[str, Any]:
         "source_files": facts.source_files(scene),
         "of_paper": any(one.network.get("architecture") == "cryonet" for one in models),
         "command": facts.command_of(files, told, scene, origins.bundles),
+        **_by_hand(told, origins.polygons),
+    }
+
+
+def _by_hand(told: PassportTold, polygons: pd.DataFrame | None) -> dict[str, Any]:
+    """Return who drew over the map, and when."""
+    drawn = [] if polygons is None else facts.polygon_rows(polygons[:MOST_POLYGONS])
+    return {
+        "rounds": facts.round_rows(told.corrections),
+        "round_hashes": [(one.source, one.sha256) for one in told.corrections],
+        "polygons": drawn,
+        "polygons_left_out": 0 if polygons is None else len(polygons) - len(drawn),
     }
 
 

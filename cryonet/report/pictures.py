@@ -43,6 +43,9 @@ COMPOSITES = (("red", "green", "blue"), ("nir", "red", "green"), ("swir16", "nir
 #: The colour of pixels that are mapped as another class than their label.
 WRONG = "#9c0f5f"
 
+#: The colour of pixels whose class was set by hand.
+HAND = "#009e73"
+
 # Steps of the map of confidence: few enough that it compresses.
 _SHADES = 50
 
@@ -64,9 +67,9 @@ class Maps:
     Attributes
     ----------
     pictures
-        Data addresses: ``picture`` and ``relief`` are opaque, ``classes``, ``labels`` and
-        ``wrong`` lie over them, ``confidence`` stands alone. What the scene does not give is
-        not there.
+        Data addresses: ``picture`` and ``relief`` are opaque, ``classes``, ``labels``, ``wrong``
+        and ``hand`` lie over them, ``confidence`` stands alone. What the scene does not give is
+        not there, nor is ``hand`` without corrections.
     bands
         Shown as red, green and blue.
     shape
@@ -121,7 +124,10 @@ def _drawn(
         found["labels"] = _class_picture(labels, count, clear=over)
         known = (codes < count) & (labels < count)
         wrong = np.where(known & (codes != labels), 1, 0).astype(np.uint8)
-        found["wrong"] = _paletted(wrong, {0: ("#ffffff", not over), 1: (WRONG, True)})
+        found["wrong"] = _marked(wrong, WRONG, clear=over)
+    if files.corrected:
+        hand = _sampled(lambda rows: files.hand(rows).astype(np.uint8), files.geobox, shape)
+        found["hand"] = _marked(hand, HAND, clear=over)
     found["confidence"] = _confidence_picture(files.confidence(shape))
     return found, bands
 
@@ -164,6 +170,11 @@ def _class_picture(codes: NDArray[np.uint8], count: int, *, clear: bool) -> byte
     colours = {c.code: (c.colour, not (clear and c.code == 0)) for c in CLASSES[:count]}
     colours[NODATA] = (MISSING, True)
     return _paletted(np.where(codes < count, codes, NODATA).astype(np.uint8), colours)
+
+
+def _marked(marks: NDArray[np.uint8], colour: str, *, clear: bool) -> bytes:
+    """Return what is marked in one colour; the rest is clear if something lies below."""
+    return _paletted(marks, {0: ("#ffffff", not clear), 1: (colour, True)})
 
 
 def _confidence_picture(stored: NDArray[np.uint8]) -> bytes:

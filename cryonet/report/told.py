@@ -80,6 +80,31 @@ class MemberTold(_Told):
     batch_held: int | None = None
 
 
+class HandTold(_Told):
+    """How much of a map was set by hand; see `cryonet.correction_record.summary`."""
+
+    polygons: int
+    pixels: int
+    km2: float
+
+
+class BaseTold(_Told):
+    """The prediction that was corrected."""
+
+    folder: str = ""
+
+
+class RoundTold(_Told):
+    """Polygons that were merged together; see `cryonet.correction_record.round_record`."""
+
+    source: str
+    sha256: str = ""
+    merged: str = ""
+    by: tuple[str, ...] = ()
+    polygons: int
+    base: BaseTold = BaseTold()
+
+
 class MadeTold(MemberTold):
     """How the map was made; see `cryonet.predict.predict_scene`."""
 
@@ -95,6 +120,7 @@ class MadeTold(MemberTold):
     temperature: float = 1.0
     seconds: float | None = None
     members: tuple[MemberTold, ...] | None = None
+    corrections: HandTold | None = None
 
 
 class SettingsTold(_Told):
@@ -116,6 +142,7 @@ class PassportTold(_Told):
     settings: SettingsTold = SettingsTold()
     versions: dict[str, str] = {}
     prediction: MadeTold = MadeTold()
+    corrections: tuple[RoundTold, ...] = ()
 
     @property
     def models(self) -> tuple[ModelTold, ...]:
