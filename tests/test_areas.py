@@ -162,3 +162,10 @@ def test_areas_do_not_depend_on_how_rows_are_cut(cuts, length):
     for one, other in zip(tally.estimates(), whole, strict=True):
         for name in ("mapped", "expected", "independent", "correlated", "together", "buffer"):
             assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-12)
+
+
+def test_a_large_raster_is_taken_in_parts(monkeypatch):
+    share = np.random.default_rng(2).uniform(size=(47, 31))
+    whole = area_spread(share, grid(47, 31), correlation=60)
+    monkeypatch.setattr("cryonet.areas._AT_ONCE", 31 * 5)
+    assert area_spread(share, grid(47, 31), correlation=60) == pytest.approx(whole)
