@@ -169,20 +169,34 @@ def test_a_lost_cluster_keeps_what_is_finished(place, tmp_path):
     assert (tmp_path / ".map.predict" / "rows").is_dir()
 
 
+@contextmanager
+def rows_by(made, place):
+    """The rows of the scene, made by workers."""
+    models = Models.load([place / "bundle"], OPTIONS)
+    with scene_passes(models.bundles, place / "scene", OPTIONS) as passes:
+        yield ClusterRows(made.workshop, _order(place), passes, "s")
+
+
 def test_no_more_blocks_are_under_way_than_workers_can_take(place):
     """Whoever writes the rows is slow: finished blocks do not pile up."""
-    with workers(2) as made:
-        models = Models.load([place / "bundle"], OPTIONS)
-        with scene_passes(models.bundles, place / "scene", OPTIONS) as passes:
-            known = [(place / "bundle", models.bundles[0].manifest)]
-            order = make_order(known, place / "scene", OPTIONS)
-            rows = ClusterRows(made.workshop, order, passes, "s").rows([range(300)])
-            next(rows)
-            time.sleep(0.5)
-            assert len(made.blocks) <= 1 + made.workshop.capacity
-            rows.close()
-            assert made.workshop._under_way == 0
+    with workers(2) as made, rows_by(made, place) as maker:
+        rows = maker.rows([range(300)])
+        next(rows)
+        time.sleep(0.5)
+        assert len(made.blocks) <= 1 + made.workshop.capacity
+        rows.close()
+        assert made.workshop._under_way == 0
         assert made.most <= made.workshop.capacity == 3
+
+
+def test_rows_that_are_there_are_not_made_again(place):
+    gaps = [range(32, 64), range(128, 192), range(236, 300)]
+    with workers(1) as made, rows_by(made, place) as maker:
+        tops = maker.passes[0].tops
+        assert {gap.start for gap in gaps} < {*tops}
+        found = [pending() for pending in maker.rows(gaps)]
+        rows = [row + one.top for one in found for row in range(one.rasters["classes"].shape[1])]
+    assert sorted(rows) == [row for gap in gaps for row in gap]
 
 
 @pytest.mark.parametrize("first", ["workers", "one process"])
