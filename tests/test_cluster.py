@@ -38,10 +38,19 @@ class Killer:
     def step(self, done, total, message=""):
         if message == "predicting" and self.shares and done >= self.shares[0] * total:
             self.shares.pop(0)
-            pids = self.cluster._client.run(os.getpid)
-            victim = next(pid for pid in pids.values() if pid not in self.killed)
+            victim = self._alive()
             os.kill(victim, signal.SIGKILL)
             self.killed.append(victim)
+
+    def _alive(self):
+        """A worker's process; the scheduler may not yet have heard of the last one's end."""
+        for _ in range(100):
+            told = self.cluster._client.run(os.getpid, on_error="return")
+            alive = [pid for pid in told.values() if isinstance(pid, int)]
+            if new := [pid for pid in alive if pid not in self.killed]:
+                return new[0]
+            time.sleep(0.2)
+        raise AssertionError("no worker came back")
 
 
 @pytest.fixture
