@@ -55,12 +55,14 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format cryonet dashboards tests
 
-# The peers, xarray-spatial 0.10 in a folder of its own: it asks for a newer Python than it needs.
+# The peers. Those that ask for a newer Python, or for much that they are not used for, lie in a
+# folder of their own.
 PEERS := $(VENV)/peers
 $(PEERS): $(STAMP) tests/benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r tests/benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade --target $(PEERS) --no-deps \
-	  --ignore-requires-python xarray-spatial==0.10.20
+	  --ignore-requires-python xarray-spatial==0.10.20 monai==1.6.1 torchgeo==0.8.1 \
+	  pytorch-toolbelt==0.8.0 einops==0.8.2
 	@touch $(PEERS)
 
 bench: $(PEERS)
