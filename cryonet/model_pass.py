@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
@@ -19,6 +20,10 @@ from cryonet.progress import SILENT, Progress
 from cryonet.runner import Runner, pick_device
 from cryonet.scene_inputs import SceneInputs
 from cryonet.stitch import Strip, overlap_pixels, strips
+
+#: Pixels that a thread of a CPU runs a network on at once, where a window is not larger: more
+#: would no longer be reused by the C library, and was slower. Our choice, as measured.
+PIECE = 2**17
 
 
 def check_fits(manifest: Manifest, geobox: GeoBox) -> None:
@@ -114,6 +119,11 @@ class ModelPass:
             progress=progress,
         )
         self._run = Runner(engine.module, chosen, flips=flips, pairs=pairs, precision=precision)
+        if chosen.type == "cpu" and engine.module is bundle.module and precision == "fp32":
+            # A thread a window: they never wait for each other, as the threads of one window do.
+            workers = max(1, min(torch.get_num_threads(), batch))
+            most = max(1, PIECE // manifest.tile**2)
+            self._sweep |= {"workers": workers, "batch": max(1, min(batch // workers, most))}
         self._attrs: dict[str, Any] = {
             "device": str(chosen),
             **engine.attrs,

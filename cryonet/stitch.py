@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from cryonet.blend_kernel import add_weighted
 from cryonet.errors import ConfigError, GridError
 from cryonet.grid import Window, starts
-from cryonet.prefetch import Prefetch
 from cryonet.progress import SILENT, Progress
+from cryonet.side_by_side import run_in_order
 
 Blend = Literal["cosine", "linear", "constant"]
 
@@ -145,6 +146,7 @@ def strips(
     batch: int = 4,
     first: int = 0,
     ahead: int = 0,
+    workers: int = 1,
     stage: Callable[[NDArray[np.float32]], Any] = np.asarray,
     progress: Progress = SILENT,
 ) -> Iterator[Strip]:
@@ -168,8 +170,9 @@ def strips(
     first
         The first row that is wanted, the top of a strip: what lies above is run only as far
         as windows over that row reach up.
-    ahead
-        Batches that a thread reads ahead; 0 reads in turn.
+    ahead, workers
+        Batches that a thread reads ahead, 0 reads in turn; batches run at once: see
+        `cryonet.side_by_side.run_in_order`.
     stage
         What is done there with inputs before they are run.
 
@@ -200,19 +203,22 @@ def strips(
                 full.append(place)
         return flags, full, None if inputs is None else stage(inputs[: len(full)])
 
+    def ran(batch: tuple[list[NDArray[np.uint8]], list[int], Any]) -> tuple[Any, ...]:
+        known, full, inputs = batch
+        return known, full, () if inputs is None else run(inputs)
+
     # Single precision would do for the result, not for a constant model's sum of one.
     buffer = np.zeros((outputs, sweep.height, shape[1]))
     flags = np.zeros((sweep.height, shape[1]), np.uint8)
     done = skipped
-    with Prefetch(load, len(batches), ahead=ahead) as loaded:
-        for (row, cols), (known, full, inputs) in zip(batches, loaded, strict=True):
+    with closing(run_in_order(load, ran, len(batches), ahead=ahead, workers=workers)) as results:
+        for (row, cols), (known, full, found) in zip(batches, results, strict=True):
             places = [sweep.window(row, col).slices[1] for col in cols]
             for place, part in zip(places, known, strict=True):
                 flags[:, place] = part
-            if inputs is not None:
-                for number, result in zip(full, run(inputs), strict=True):
-                    weights = sweep.by_row[row], sweep.by_col[cols[number]]
-                    add_weighted(buffer[:, :, places[number]], result, *weights)
+            for number, result in zip(full, found, strict=True):
+                weights = sweep.by_row[row], sweep.by_col[cols[number]]
+                add_weighted(buffer[:, :, places[number]], result, *weights)
             done += len(cols)
             progress.step(done, total, "predicting")
             if cols[-1] + 1 < len(sweep.cols):

@@ -42,9 +42,8 @@ def small_network() -> nn.Module:
     from cryonet.config import ModelConfig
     from cryonet.models import build_model
 
-    torch.manual_seed(0)
     config = ModelConfig(encoder="tu-mobilenetv3_small_100", decoder_channels=(48, 32, 16))
-    return build_model(config, channels=len(LAYERS), classes=CLASSES).eval()
+    return build_model(config, layers=len(LAYERS), classes=CLASSES, seed=0).eval()
 
 
 MODELS: dict[str, Callable[[], nn.Module]] = {"null model": Null, "small CryoNet": small_network}
