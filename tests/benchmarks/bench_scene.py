@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -81,12 +82,15 @@ def make_bundle(folder: Path, encoder: str) -> Path:
     return save_bundle(Bundle(module, demo.model_copy(update=told)), folder)
 
 
-def bare_seconds(folder: Path, windows: int) -> float:
-    """Return the seconds that a batch of the bare network takes, per window."""
+def bare_seconds(folder: Path) -> float:
+    """Return the seconds that the bare network takes for a window, in batches."""
     import torch
 
     from cryonet.bundle import load_bundle
+    from cryonet.memory import keep_memory
 
+    torch.set_num_threads(2)
+    keep_memory()
     bundle = load_bundle(folder)
     side = bundle.manifest.tile
     image = torch.zeros(BATCH, len(bundle.manifest.layers), side, side)
@@ -96,30 +100,27 @@ def bare_seconds(folder: Path, windows: int) -> float:
     with torch.inference_mode():
         module(image)
         started = time.perf_counter()
-        for _ in range(0, windows, BATCH):
+        for _ in range(0, TIMED, BATCH):
             module(image)
-        return (time.perf_counter() - started) / (-(-windows // BATCH) * BATCH)
+        return (time.perf_counter() - started) / TIMED
 
 
 def predict(bundle: Path, scene: Path, out: Path) -> dict[str, float]:
-    """Predict as the command line does; return seconds, the peak, and the share of the network."""
+    """Predict as the command line does; return seconds, windows and the peak."""
+    started = time.perf_counter()
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     import torch
 
     from cryonet.memory import keep_memory
     from cryonet.predict_workflow import run_prediction
 
-    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     torch.set_num_threads(2)
     keep_memory()
-    before = bare_seconds(bundle, TIMED)
     seen = _Count()
-    started = time.perf_counter()
     run_prediction(bundle, scene, out, device="cpu", batch=BATCH, progress=seen)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    bare = seen.windows * (before + bare_seconds(bundle, TIMED)) / 2
-    return {"seconds": round(seconds, 1), "windows": seen.windows, "peak GB": round(peak, 2),
-            "of the bare network's speed": round(bare / seconds, 3)}  # fmt: skip
+    return {"seconds": round(seconds, 1), "windows": seen.windows, "peak GB": round(peak, 2)}
 
 
 class _Count:
@@ -130,10 +131,24 @@ class _Count:
             self.windows = total
 
 
+def _ask(*words: Path) -> Any:
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, *map(str, words)],
+        env={**os.environ, "CRYONET_SCENE": "1", "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Predict scenes of each side, and print a line of each."""
     if os.environ.get("CRYONET_SCENE"):
-        print(json.dumps(predict(*map(Path, sys.argv[1:]))))
+        places = list(map(Path, sys.argv[1:]))
+        print(json.dumps(predict(*places) if len(places) > 1 else bare_seconds(*places)))
         return
     words = sys.argv[1:]
     encoder = words.pop(0) if words and not words[0].isdigit() else ""
@@ -141,15 +156,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             bundle = make_bundle(Path(folder) / "bundle", encoder) if encoder else DEMO / "bundle"
             scene = make_scene_folder(Path(folder) / "scene", side)
-            run = subprocess.run(
-                [sys.executable, "-W", "ignore", __file__, str(bundle), str(scene),
-                 str(Path(folder) / "map")],
-                env={**os.environ, "CRYONET_SCENE": "1", "OMP_NUM_THREADS": "2"},
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-        if run.returncode:
-            raise SystemExit(run.stderr)
-        found = json.loads(run.stdout.splitlines()[-1])
+            before = _ask(bundle)
+            found = _ask(bundle, scene, Path(folder) / "map")
+            bare = (before + _ask(bundle)) / 2
+        share = bare * found["windows"] / found["seconds"]
+        found["of the bare network's speed"] = round(share, 3)
         print(f"{side}²", *(f"{key} {value}" for key, value in found.items()), sep="  ")
         keep(f"prediction of a scene, {encoder or 'demo bundle'}, 48 layers, {side}²", found)
 
