@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
+from cryonet.cli_explain import explain
 from cryonet.cli_predict import predict
 from cryonet.cli_products import change, correct, glims, glims_check, outlines, report
 from cryonet.cli_scene import scene_app
@@ -36,6 +37,7 @@ layers_app = group("List and compute feature layers.")
 app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
 app.command()(predict)
+app.command()(explain)
 app.command()(outlines)
 app.command()(change)
 app.command()(correct)

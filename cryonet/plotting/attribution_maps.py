@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -90,7 +92,7 @@ def plot_attribution_maps(
             _mark(ax, attribution.question.weights, layer)
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     adds, against = signs(attribution.question)
-    place_of = {"location": "bottom", "shrink": 0.7, "aspect": 40}
+    place_of: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 40}
     bar = figure.colorbar(drawn[-1], ax=panels, extend="both", **place_of)
     words = f"log-odds a pixel\n+ {adds}\n\N{MINUS SIGN} {against}"
     bar.set_label(words, fontsize=8.5)

@@ -1,0 +1,106 @@
+"""The subcommand that explains: why the map says what it says at a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryonet.command import Out, Overwrite
+from cryonet.console import ConsoleProgress
+from cryonet.errors import ConfigError
+from cryonet.grid import Window
+from cryonet.memory import keep_memory
+
+
+def explain(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    scene: Annotated[Path, typer.Argument(help="A scene's folder.")],
+    out: Out,
+    at: Annotated[str | None, typer.Option(help="A pixel: LON,LAT in degrees, WGS 84.")] = None,
+    polygon: Annotated[
+        Path | None, typer.Option(help="The pixels in it: .gpkg, .geojson, .shp or zipped.")
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--class",
+            help="The class asked about: all its pixels in the map, or with --at or --polygon "
+            "why it, and not what the model says there.",
+        ),
+    ] = "",
+    window: Annotated[
+        str | None, typer.Option(help="Where --class looks: ROW,COL,HEIGHT,WIDTH.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="Another class: why the one rather than the other.")
+    ] = "",
+    errors: Annotated[
+        bool, typer.Option("--errors", help="What sets right pixels of --class apart from wrong.")
+    ] = False,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="integrated gradients, gradient x input, layer occlusion, family occlusion, "
+            "family shapley or layer shapley; hyphens may stand for spaces."
+        ),
+    ] = "integrated gradients",
+    baseline: Annotated[
+        str, typer.Option(help="training mean, local rock mean or blurred.")
+    ] = "training mean",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of the path, or orders drawn; the method's own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    check: Annotated[
+        bool, typer.Option("--check", help="Check whether the explanation is to be believed.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Explain a pixel, a polygon or a class: what each family of layers adds, with maps.
+
+    Give one of --at, --polygon and --class. OUT holds maps, tables, a record and a picture.
+    """
+    from cryonet.explain.words import answer
+    from cryonet.explain_workflow import Place, run_explanation
+
+    place = Place(
+        at=None if at is None else _point(at),
+        polygon=polygon,
+        target=target,
+        window=None if window is None else _window(window),
+        against=against,
+        errors=errors,
+    )
+    keep_memory()
+    with ConsoleProgress("explain") as progress:
+        found, verdict = run_explanation(
+            bundle, scene, out, place, method=method.replace("-", " "),
+            baseline=baseline.replace("-", " "), steps=steps, seed=seed, device=device,
+            check=check, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    for line in (*answer(found), *verdict):
+        typer.echo(line)
+    if found.attrs.get("synthetic"):
+        typer.echo("the scene is synthetic: this says nothing of real glaciers")
+    typer.echo(f"wrote {out}")
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        lon, lat = (float(part) for part in text.split(","))
+    except ValueError:
+        rule = "Write --at 86.92,27.98: longitude first, no space."
+        raise ConfigError("the place is not two numbers", text, rule) from None
+    return lon, lat
+
+
+def _window(text: str) -> Window:
+    try:
+        row, col, height, width = (int(part) for part in text.split(","))
+    except ValueError:
+        rule = "Write --window ROW,COL,HEIGHT,WIDTH, in pixels."
+        raise ConfigError("the window is not four whole numbers", text, rule) from None
+    return Window(row, col, height, width)
