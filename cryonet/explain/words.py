@@ -84,6 +84,11 @@ def completeness(attribution: Attribution) -> str:
         return "inputs and baseline have the same evidence: nothing to share out"
     digits = digits_of([whole])
     shares = f"shares sum to {signed(total, digits)} of {signed(whole, digits)} log-odds"
+    from cryonet.explain.methods import METHODS
+
+    row = METHODS.get(attribution.method)
+    if row is not None and not row.complete:
+        return f"{shares}; this method need not share out all"
     return f"{shares}, {attribution.gap:.1%} off"
 
 

@@ -22,6 +22,10 @@ from cryonet.plotting.maps import layer_image
 #: would be taken for small shares.
 DIVERGING, _NO_SHARE = "PiYG", "#a8a8a8"
 
+#: A share below this part of the largest is not seen; pixels of room round what is, and the
+#: smallest side shown.
+_FAINT, _ROOM, _LEAST = 0.02, 4, 24
+
 #: Layers shown, and the share of the pixels whose size the scale reaches.
 MOST, _REACH = 4, 99.8
 
@@ -37,7 +41,8 @@ def plot_attribution_maps(
 
     All maps have one scale, the same on either side of zero, so that they compare; a few
     pixels beyond it have the colour of its end. A ring or an outline shows the pixels that
-    were asked about. Pixels without a share are grey.
+    were asked about. Pixels without a share are grey. Of a window that adds nothing but near
+    those pixels, that part is shown.
 
     Parameters
     ----------
@@ -69,17 +74,19 @@ def plot_attribution_maps(
     digits = digits_of([totals[name] for name in names])
     places = [attribution.layers.index(name) for name in names]
     top = _reach(shares[places])
+    weights = attribution.question.weights
+    part = _part(shares[places], weights)
     drawn: list[AxesImage] = []
     panels = figure.subplots(len(names), 2, squeeze=False)
     for (left, right), name, place in zip(panels, names, places, strict=True):
-        layer = maps.isel(layer=place, drop=True).copy(data=np.asarray(values[place]))
+        layer = maps.isel(layer=place, drop=True).copy(data=np.asarray(values[place]))[part]
         layer = layer.rename(name)
         layer.attrs = {}
         _show_layer(left, layer, name, attribution.families[place])
-        layer.data = shares[place]
+        layer.data = shares[place][part]
         right.set_facecolor(_NO_SHARE)
         image = right.imshow(
-            np.ma.masked_invalid(shares[place]),
+            np.ma.masked_invalid(layer.values),
             extent=frame_of(layer).extent,
             interpolation="nearest",
             cmap=DIVERGING,
@@ -89,7 +96,7 @@ def plot_attribution_maps(
         drawn.append(image)
         right.set_title(f"what it adds: {signed(totals[name], digits)} log-odds", fontsize=8.5)
         for ax in (left, right):
-            _mark(ax, attribution.question.weights, layer)
+            _mark(ax, weights[part], layer)
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     adds, against = signs(attribution.question)
     place_of: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 40}
@@ -138,6 +145,20 @@ def _mark(ax: Axes, weights: NDArray[np.float64], layer: xr.DataArray) -> None:
                 linestyles=[line],
             )
     ax.set(xlim=limits[0], ylim=limits[1])
+
+
+def _part(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[slice, slice]:
+    """Return the rows and columns where anything is to be seen, with some room."""
+    sizes = np.nan_to_num(np.abs(shares)).max(axis=0)
+    seen = (weights != 0) | (sizes > _FAINT * sizes.max())
+    found = []
+    for axis in (1, 0):
+        places, length = np.flatnonzero(seen.any(axis=axis)), seen.shape[1 - axis]
+        side = max(int(np.ptp(places)) + 1 + 2 * _ROOM, _LEAST) if places.size else length
+        first = (int(places[0]) + int(places[-1])) // 2 - side // 2 if places.size else 0
+        start = max(0, min(first, length - side))
+        found.append(slice(start, min(start + side, length)))
+    return found[0], found[1]
 
 
 def _reach(shares: NDArray[np.float64]) -> float:

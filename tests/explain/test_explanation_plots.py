@@ -239,3 +239,24 @@ def test_the_answer_in_words() -> None:
         assert (family in against) == (total < 0)
     assert "integrated gradients, held against training mean" in lines[4]
     assert "probability" not in answer(attribution("against"))[1]
+
+
+def test_maps_show_the_part_where_there_is_something_to_see() -> None:
+    made = attribution()
+    assert made.maps is not None
+    maps = made.maps.copy(data=np.zeros((6, 32, 32), np.float32))
+    maps[2, 9:12, 18:22] = 1
+    shown = replace(made, maps=maps)
+    values = np.random.default_rng(1).normal(size=(6, 32, 32)).astype(np.float32)
+    figure = plot_attribution_maps(shown, values, most=1)
+    left, right = (ax.get_images()[0] for ax in figure.axes[:2])
+    # Rows 0 to 23 and columns 8 to 31: 24 pixels about row 10 and column 19, inside the window.
+    place = LAYERS.index(max(made.by_layer, key=lambda name: abs(made.by_layer[name])))
+    kept = np.ma.filled(left.get_array(), np.nan)
+    assert kept == pytest.approx(values[place, :24, 7:31])
+    assert right.get_array().shape == (24, 24)
+    assert left.get_extent() == right.get_extent()
+    ring = figure.axes[1].lines[0]
+    west, east, south, north = right.get_extent()
+    assert west + (20 - 7 + 0.5) / 24 * (east - west) == pytest.approx(ring.get_xdata()[0])
+    assert north + (10 + 0.5) / 24 * (south - north) == pytest.approx(ring.get_ydata()[0])
