@@ -100,7 +100,7 @@ def explain_stages(
     *,
     method: str = "stage grad-cam",
     baseline: str = "training mean",
-    steps: int = 32,
+    steps: int = 50,
     device: str = "cpu",
     read: ReadPixels | None = None,
     view: View | None = None,
