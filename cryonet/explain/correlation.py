@@ -62,7 +62,9 @@ def agreement(first: Attribution, second: Attribution) -> dict[str, float]:
             found[name] = totals_agree(one, two)
             found[f"{name}, size"] = totals_agree(one, two, sign=False)
     if first.maps is not None and second.maps is not None:
-        pair = [np.asarray(one.maps.values).ravel() for one in (first, second) if one.maps is not None]
+        pair = [
+            np.asarray(one.maps.values).ravel() for one in (first, second) if one.maps is not None
+        ]
         every = max(1, pair[0].size // MOST)
         both = np.stack([values[::every] for values in pair])
         both = both[:, (both != 0).any(axis=0)]
