@@ -19,7 +19,7 @@ from cryonet.manifest import Manifest
 from cryonet.progress import SILENT, Progress
 from cryonet.runner import Runner, pick_device
 from cryonet.scene_inputs import SceneInputs
-from cryonet.stitch import Strip, overlap_pixels, strips
+from cryonet.stitch import Read, Strip, overlap_pixels, strips
 
 #: Pixels that a thread of a CPU runs a network on at once, where a window is not larger: more
 #: would no longer be reused by the C library, and was slower. Our choice, as measured.
@@ -162,6 +162,11 @@ class ModelPass:
         return [max(0, a - rows.start) for a, b in pairs if a < rows.stop and b > rows.start]
 
     @property
+    def outer(self) -> Window:
+        """The part of the scene that the network sees: the target and what lies round it."""
+        return self._outer
+
+    @property
     def windows_a_strip(self) -> int:
         """How many windows lie side by side."""
         return len(self._starts(self._outer.width))
@@ -171,7 +176,12 @@ class ModelPass:
         return starts(length, tile, overlap_pixels(tile, self._sweep["overlap"]))
 
     def strips(
-        self, *, first: int = 0, ahead: int = 0, progress: Progress = SILENT
+        self,
+        *,
+        first: int = 0,
+        ahead: int = 0,
+        read: Read | None = None,
+        progress: Progress = SILENT,
     ) -> Iterator[Strip]:
         """Yield the target's probabilities ``(class, y, x)``, uncalibrated, from the top down.
 
@@ -181,11 +191,14 @@ class ModelPass:
             The first row of the target that is wanted: the top of a strip.
         ahead
             Batches that a thread reads ahead.
+        read
+            Gives the inputs of a window of the scene, in place of `inputs`.
         """
+        give = self.inputs.__getitem__ if read is None else read
         outer, inner = self._outer, self.target.within(self._outer)
         rows, cols = inner.slices
         for strip in strips(
-            lambda window: self.inputs[window.moved(outer.row, outer.col)],
+            lambda window: give(window.moved(outer.row, outer.col)),
             self._run,
             (outer.height, outer.width),
             outputs=len(self.manifest.classes),
