@@ -13,6 +13,9 @@ from cryonet.errors import ConfigError
 from cryonet.grid import Window
 from cryonet.memory import keep_memory
 
+#: Shares may miss this much of the evidence before more steps are advised.
+COMPLETE = 0.05
+
 
 def explain(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
@@ -63,6 +66,7 @@ def explain(
 
     Give one of --at, --polygon and --class. OUT holds maps, tables, a record and a picture.
     """
+    from cryonet.explain.methods import METHODS
     from cryonet.explain.words import answer
     from cryonet.explain_workflow import Place, run_explanation
 
@@ -83,6 +87,8 @@ def explain(
         )  # fmt: skip
     for line in (*answer(found), *verdict):
         typer.echo(line)
+    if METHODS[found.method].complete and found.gap > COMPLETE:
+        typer.echo(f"the shares miss over {COMPLETE:.0%} of the evidence: give more --steps")
     if found.attrs.get("synthetic"):
         typer.echo("the scene is synthetic: this says nothing of real glaciers")
     typer.echo(f"wrote {out}")

@@ -124,15 +124,23 @@ def run_explanation(
     check_replaceable(out, marker=RECORD, overwrite=overwrite, error=SceneError)
     model = load_bundle(bundle)
     data = open_scene(scene, chunks=CHUNKS)
-    settings: dict[str, Any] = {"method": method, "baseline": baseline, "seed": seed}
-    settings["device"] = device
+    settings: dict[str, Any] = {"seed": seed, "device": device}
+    if steps is not None:
+        settings["steps"] = steps
     with SceneFiles(scene) as files:
         progress.step(0, 0, "computing layers")
         question, view = ask(model, data, place, read=files.read)
         found = explain(
-            model, data, question, steps=steps, view=view, progress=progress, **settings
+            model,
+            data,
+            question,
+            method=method,
+            baseline=baseline,
+            view=view,
+            progress=progress,
+            **settings,
         )
-        checked = _checked(found, view, settings, progress) if check else Checked()
+        checked = _checked(model, data, found, view, settings, progress) if check else Checked()
     progress.step(0, 0, "writing")
     write_explanation(
         found,
@@ -230,6 +238,27 @@ def physical(view: View) -> NDArray[np.float32]:
 
 
 def _checked(
-    found: Attribution, view: View, settings: Mapping[str, Any], progress: Progress
+    bundle: Bundle,
+    scene: xr.Dataset,
+    found: Attribution,
+    view: View,
+    settings: Mapping[str, Any],
+    progress: Progress,
 ) -> Checked:
-    raise NotImplementedError
+    from cryonet.explain.sanity import check_explanation
+
+    sanity = check_explanation(bundle, scene, found, view=view, progress=progress, **settings)
+    curves = sanity.curves
+    shown = None
+    if curves is not None and curves.value != curves.base:
+        shown = {
+            "deletion": curves.as_share(curves.deletion),
+            "insertion": curves.as_share(curves.insertion),
+            "random": curves.as_share(curves.random),
+            "unit": "share of the evidence over the baseline",
+        }
+    # The first sentence judges, and one follows for each check.
+    head = sanity.verdict.partition(". ")[0].rstrip(".")
+    words = {True: "passed", False: "failed", None: "not possible"}
+    lines = [f"  {row.name} {words[row.passed]}: {row.says}" for row in sanity.checks]
+    return Checked(sanity.to_dict(), shown, (head, *lines))

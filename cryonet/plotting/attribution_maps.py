@@ -73,9 +73,9 @@ def plot_attribution_maps(
     figure = figure or Figure(figsize=(7.2, 0.9 + 2.5 * len(names)), layout="constrained")
     digits = digits_of([totals[name] for name in names])
     places = [attribution.layers.index(name) for name in names]
-    top = _reach(shares[places])
     weights = attribution.question.weights
     part = _part(shares[places], weights)
+    top = _reach(shares[places][:, *part])
     drawn: list[AxesImage] = []
     panels = figure.subplots(len(names), 2, squeeze=False)
     for (left, right), name, place in zip(panels, names, places, strict=True):
@@ -101,7 +101,9 @@ def plot_attribution_maps(
     adds, against = signs(attribution.question)
     place_of: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 40}
     bar = figure.colorbar(drawn[-1], ax=panels, extend="both", **place_of)
-    words = f"log-odds a pixel\n+ {adds}\n\N{MINUS SIGN} {against}"
+    seen, whole = (" × ".join(map(str, sides)) for sides in (weights[part].shape, weights.shape))
+    some = "" if seen == whole else f"; the {seen} of {whole} pixels that matter"
+    words = f"log-odds a pixel{some}\n+ {adds}\n\N{MINUS SIGN} {against}"
     bar.set_label(words, fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
     return figure

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from cryonet.bundle import load_bundle
 from cryonet.cli import app
+from cryonet.explain.checks import CHECKS
 from cryonet.explain.view import View
 from cryonet.explain_workflow import physical, pixel_of
 from cryonet.grid import Window, geobox_of
@@ -107,6 +108,33 @@ def test_a_class_is_all_its_pixels_of_the_map_in_the_window(tmp_path: Path) -> N
     assert view.labels is not None
     off = (view.codes == 2) & (view.labels != 2) & (view.labels != 255)
     assert record(out)["question"]["held_against_pixels"] == off.sum()
+
+
+def test_checks_are_told_kept_and_drawn(tmp_path: Path) -> None:
+    corner = ("--class", "debris", "--window", "0,0,128,128")
+    result = run(tmp_path / "why", *corner, *QUICK, "--check")
+    assert result.exit_code == 0, result.output
+    found = record(tmp_path / "why")["checks"]
+    assert [check["name"] for check in found["checks"]] == list(CHECKS)
+    for check in found["checks"]:
+        words = {True: "passed", False: "failed", None: "not possible"}[check["passed"]]
+        assert f"{check['name']} {words}: {check['says']}" in result.output
+    assert found["verdict"].partition(". ")[0] in result.output
+    order = found["curves"]["order"]
+    totals = record(tmp_path / "why")["by_family"]
+    assert order == sorted(totals, key=lambda family: -totals[family])
+
+
+def test_shares_that_miss_much_ask_for_more_steps(tmp_path: Path) -> None:
+    lon, lat = degrees(25.5, 39.5)
+    place = ("--at", f"{lon},{lat}")
+    result = run(tmp_path / "one", *place, "--steps", 1)
+    assert record(tmp_path / "one")["gap"] > 0.05
+    assert "give more --steps" in result.output
+    # Occlusion shares nothing out, and has no steps.
+    again = run(tmp_path / "two", *place, *QUICK)
+    assert "give more --steps" not in again.output
+    assert "need not share out all" in again.output
 
 
 @pytest.mark.parametrize(

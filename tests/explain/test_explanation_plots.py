@@ -255,6 +255,7 @@ def test_maps_show_the_part_where_there_is_something_to_see() -> None:
     kept = np.ma.filled(left.get_array(), np.nan)
     assert kept == pytest.approx(values[place, :24, 7:31])
     assert right.get_array().shape == (24, 24)
+    assert "the 24 × 24 of 32 × 32 pixels that matter" in figure.axes[-1].get_xlabel()
     assert left.get_extent() == right.get_extent()
     ring = figure.axes[1].lines[0]
     west, east, south, north = right.get_extent()
