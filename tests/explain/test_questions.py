@@ -81,7 +81,10 @@ def test_a_pixel_in_a_hole_is_refused(bundle, scene):
 
 
 def test_an_unknown_class_is_refused(bundle, scene):
-    for maker in (at_pixel, lambda *a: in_polygon(*a[:2], box(*scene.odc.geobox.boundingbox), a[4])):
+    for maker in (
+        at_pixel,
+        lambda *a: in_polygon(*a[:2], box(*scene.odc.geobox.boundingbox), a[4]),
+    ):
         with pytest.raises(ConfigError, match="no such class"):
             maker(bundle, scene, 20, 30, "lava")
     with pytest.raises(ConfigError, match="no such class"):
