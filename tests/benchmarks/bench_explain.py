@@ -1,10 +1,10 @@
 """Explanations of the demo's debris, beside Captum called plainly on the same tensors.
 
 Run with ``python tests/benchmarks/bench_explain.py [SIDE] [ROUNDS]``, with ``wait`` for the
-seconds that a user waits, and with ``peak`` for the memory of integrated gradients of 50 steps on 512², each program in a process of its own, above
-what it held before. Captum has no bounded memory by default: its plain call puts all steps
-through the network at once. It has no exact Shapley values that are done in an hour, so it
-samples as many evaluations as the exact ones take.
+seconds that a user waits, and with ``peak`` for the memory of integrated gradients of 50 steps
+on 512², each program in a process of its own, and what it held before. Captum has no bounded
+memory by default: its plain call puts all steps through the network at once. It has no exact
+Shapley values that are done in an hour, so it samples as many evaluations as the exact take.
 """
 
 from __future__ import annotations
