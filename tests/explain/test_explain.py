@@ -123,25 +123,24 @@ def test_shapley_values_add_up(name, baseline):
 
 
 def many_layers(**options):
-    """A game of fourteen layers: over ten, so that values are sampled."""
+    """A game of twelve layers: over ten, so that values are sampled."""
     task = task_of(small_bundle(), small_scene(), **options)
-    twice = torch.cat([task.image, -0.5 * task.image.flip(1)], dim=1)
+    twice = torch.cat([task.image, -0.5 * task.image.flip(1)], dim=1)[:, :12]
     evidence = Evidence(
-        small_network(14), Question(Window(0, 0, 32, 32), np.full((32, 32), 1 / 1024), "debris"),
+        small_network(12), Question(Window(0, 0, 32, 32), np.full((32, 32), 1 / 1024), "debris"),
         ("other", "clean_ice", "debris"),
     )  # fmt: skip
     return replace(
         task, evidence=evidence, image=twice, baseline=torch.zeros_like(twice),
-        layers=tuple("abcdefghijklmn"), families=("one",) * 7 + ("two",) * 7,
+        layers=tuple("abcdefghijkl"), families=("one",) * 6 + ("two",) * 6,
     )  # fmt: skip
 
 
 def test_sampled_shapley_values_come_near_the_exact_ones_within_their_errors():
     task = many_layers(steps=120, seed=1)
     answer = METHODS["layer shapley"].run(task)
-    masks = (np.arange(2**14)[:, None] >> np.arange(14)) & 1 == 1
-    task.progress.step(0, 1)
-    exact = exact_shares(task.values(masks[:, :], "all"))
+    masks = (np.arange(2**12)[:, None] >> np.arange(12)) & 1 == 1
+    exact = exact_shares(task.values(masks, "all"))
     found = np.array(list(answer.by_layer.values()))
     errors = np.array(list(answer.attrs["standard_error"].values()))
     assert not answer.attrs["exact"]
@@ -245,10 +244,6 @@ def test_the_demo_is_complete_and_in_order(demo, row, col):
     view = View.of(bundle, scene, question.window)
     path = explain(bundle, scene, question, view=view)
     assert path.gap <= 0.05
-    exact = explain(bundle, scene, question, method="family shapley", view=view)
-    assert abs(sum(exact.by_family.values()) - exact.difference) <= 1e-4
-    assert exact.attrs["evaluations"] == 256
-    assert (path.value, path.base) == (exact.value, exact.base)
     assert path.maps.dims == ("layer", "y", "x")
     assert path.maps.odc.geobox == scene.odc.geobox[question.window.slices]
     assert list(path.maps.layer.values) == list(path.layers)
@@ -257,6 +252,16 @@ def test_the_demo_is_complete_and_in_order(demo, row, col):
         assert float(path.maps.sel(layer=name).values.sum(dtype="f8")) == pytest.approx(total)
     assert list(path.by_family) == list(bundle.manifest.families)
     assert path.attrs["synthetic"]
+
+
+def test_families_of_the_demo_share_out_the_evidence(demo):
+    bundle, scene = demo
+    question = at_pixel(bundle, scene, 131, 157)
+    found = explain(bundle, scene, question, method="family shapley")
+    assert abs(sum(found.by_family.values()) - found.difference) <= 1e-4
+    assert found.attrs["evaluations"] == 256
+    assert found.maps is None
+    assert not found.by_layer
 
 
 def test_the_batch_changes_nothing_but_memory(demo):
@@ -289,13 +294,13 @@ def test_progress_is_told_and_cancels(name):
 
 
 def pixel_bundles():
-    forest = Forest(ForestConfig(trees=2, leaves=2), 7, 3)
+    forest = Forest(ForestConfig(architecture="forest", trees=2, leaves=2), 7, 3)
     forest.feature[:] = torch.tensor([[2, 0, 0], [5, 0, 0]])
     forest.left[:, 0], forest.right[:, 0] = 1, 2
     forest.shares[:, 1] = torch.tensor([1.0, 0, 0])
     forest.shares[:, 2] = torch.tensor([0, 0, 1.0])
     yield replace(small_bundle(), module=forest)
-    rule = Thresholds(ThresholdConfig(), 2, 3)
+    rule = Thresholds(ThresholdConfig(architecture="threshold"), 2, 3)
     bundle = small_bundle()
     two = bundle.manifest.model_copy(
         update={"layers": bundle.manifest.layers[:2], "optional_families": ()}

@@ -45,7 +45,7 @@ def test_taps_change_nothing(demo):
 @pytest.mark.parametrize(
     ("architecture", "encoder", "widths", "shares"),
     [
-        ("unet", "resnet18", (32, 16), [2, 4]),
+        ("unet", "resnet18", (32, 16, 16), [2, 4, 8]),
         ("deeplabv3plus", "resnet18", (16,), [2, 4, 8, 16, 16]),
         ("segformer", "mit_b0", (16,), [4, 8, 16, 32]),
     ],
