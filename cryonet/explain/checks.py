@@ -101,11 +101,15 @@ def check_random_weights(
     numbers |= {f"{key}, all random": _mean(row[key] for row in drawn) for key in drawn[0]}
     unit = _unit(drawn[0])
     signed, size = (numbers[f"{unit}{end}, all random"] for end in ("", ", size"))
+    pixels = ""
+    if "maps, all random" in numbers:
+        pair = numbers["maps, all random"], numbers["maps, size, all random"]
+        pixels = "; pixel by pixel, not judged, {:.2f} and {:.2f}".format(*pair)
     passed = _decide([signed, size], lambda worst: worst < limit, worst=max)
     says = (
         f"with random weights the {unit} come out with a rank correlation of {signed:.2f} to the "
         f"trained network's, and of {size:.2f} without signs (mean of {repeats}; under "
-        f"{limit:g} to pass): the explanation "
+        f"{limit:g} to pass){pixels}: the explanation "
         + ("hangs on what was learned" if passed else "may say more of the inputs than the model")
     )
     settings = {"limit": limit, "seed": seed, "repeats": repeats, "shares": list(SHARES)}

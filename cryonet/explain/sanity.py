@@ -272,7 +272,7 @@ class _Steps:
             "agreement": others,
             "stability": repeats,
         }
-        self._progress, self._done = progress, 0
+        self._progress, self._done, self._most = progress, 0, 0
         self._parts = max(1, sum(counts[name] for name in set(checks)))
         self._message = ""
 
@@ -283,6 +283,6 @@ class _Steps:
         self._done = min(self._done + 1, self._parts - 1)
 
     def step(self, done: int, total: int, message: str = "") -> None:
-        # Parts in thousandths: their own totals differ.
-        part = round(1000 * done / max(1, total))
-        self._progress.step(1000 * self._done + part, 1000 * self._parts, self._message)
+        # In thousandths of a part, as their totals differ; a part may count from 0 twice.
+        self._most = max(self._most, 1000 * self._done + round(1000 * done / max(1, total)))
+        self._progress.step(self._most, 1000 * self._parts, self._message)
