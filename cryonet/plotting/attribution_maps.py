@@ -26,6 +26,9 @@ DIVERGING, _NO_SHARE = "PiYG", "#a8a8a8"
 #: smallest side shown.
 _FAINT, _ROOM, _LEAST = 0.02, 4, 24
 
+#: A part is shown if it is no more of the window than this.
+_WORTH = 0.6
+
 #: Layers shown, and the share of the pixels whose size the scale reaches.
 MOST, _REACH = 4, 99.8
 
@@ -160,7 +163,10 @@ def _part(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[sl
         first = (int(places[0]) + int(places[-1])) // 2 - side // 2 if places.size else 0
         start = max(0, min(first, length - side))
         found.append(slice(start, min(start + side, length)))
-    return found[0], found[1]
+    rows, cols = found
+    if (rows.stop - rows.start) * (cols.stop - cols.start) > _WORTH * seen.size:
+        return slice(0, seen.shape[0]), slice(0, seen.shape[1])
+    return rows, cols
 
 
 def _reach(shares: NDArray[np.float64]) -> float:
