@@ -273,3 +273,19 @@ def test_a_window_too_large_for_memory_is_an_error_and_others_are_not_hidden():
     with pytest.raises(RuntimeError, match="shapes differ"):
         predict_scene(Bundle(other, make_bundle().manifest), scene, device="cpu")
     assert other.sizes == [3]
+
+
+@pytest.mark.parametrize("batch", [2, 5])
+def test_threads_that_run_windows_of_their_own_change_no_pixel(batch):
+    bundle, scene = make_bundle(tile=32), make_scene()
+    bundle.module.seen = 0
+    threads = torch.get_num_threads()
+    before = predict_scene(bundle, scene, batch=batch, device="cpu")
+    windows, bundle.module.seen = bundle.module.seen, 0
+    torch.set_num_threads(3)
+    try:
+        found = predict_scene(bundle, scene, batch=batch, device="cpu")
+    finally:
+        torch.set_num_threads(threads)
+    xr.testing.assert_equal(found, before)
+    assert bundle.module.seen == windows
