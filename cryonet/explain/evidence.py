@@ -90,4 +90,5 @@ class Evidence(nn.Module):
             odds = found[:, self.target] - found[:, rest].logsumexp(dim=1)
         else:
             odds = found[:, self.target] - found[:, self.against]
-        return (odds * self.weights).sum(dim=1)
+        total: Tensor = (odds * self.weights).sum(dim=1)
+        return total

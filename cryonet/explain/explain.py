@@ -41,7 +41,7 @@ def explain(
     """Say what each layer or family adds to the evidence of a question.
 
     Layers are computed once, the network sees the question's window as a whole, and memory
-    holds one internal batch, whatever the number of steps.
+    holds an internal batch for each thread, whatever the number of steps.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def explain(
     seed
         Of the permutations.
     batch
-        Images that the network sees at once; by default as many as make 2^17 pixels.
+        Images that a thread puts through the network at once; by default as many as make
+        2^17 pixels. On CPUs there are as many threads as torch has.
     device
         As for `cryonet.runner.pick_device`.
     read

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,15 +27,14 @@ def integrated_gradients(task: Task) -> Answer:
     weights = torch.from_numpy(0.5 * shares).float().to(task.image.device)
     apart = task.image - task.baseline
     total = torch.zeros_like(task.image[0])
-    message = "integrated gradients"
-    task.progress.step(0, task.steps, message)
-    for part in task.parts(task.steps):
-        # Lerp by multiply and add: at once in memory are a batch and its gradient.
+
+    def run(part: slice) -> Tensor:
         place = task.baseline + alphas[part, None, None, None] * apart
-        slope = _slope(task, place)
-        total += (slope * weights[part, None, None, None]).sum(dim=0)
-        del place, slope
-        task.progress.step(part.stop, task.steps, message)
+        return (_slope(task, place) * weights[part, None, None, None]).sum(dim=0)
+
+    with closing(task.over(task.steps, run, "integrated gradients")) as results:
+        for _, slope in results:
+            total += slope
     return _answer(task, total.mul_(apart[0]), {"steps": task.steps, "evaluations": task.steps})
 
 

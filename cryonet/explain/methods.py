@@ -50,7 +50,7 @@ _ROWS = (
         gradient=True,
         maps=True,
         complete=True,
-        steps=32,
+        steps=50,
     ),
     Method(
         "gradient x input",

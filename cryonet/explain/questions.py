@@ -119,7 +119,7 @@ def in_polygon(
         If the model has no such class.
     """
     grid = geobox_of(scene)
-    if crs is not None:
+    if crs is not None and grid.crs is not None:
         polygon = Geometry(polygon, crs).to_crs(grid.crs, resolution="auto").geom
     what = name or "the polygon"
     window = _bounds(polygon, grid, what)

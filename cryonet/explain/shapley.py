@@ -60,7 +60,8 @@ def _shared_out(task: Task, names: tuple[str, ...]) -> tuple[dict[str, float], d
 def _coalitions(players: int) -> NDArray[np.bool_]:
     """Return all coalitions ``(2^n, n)``: of number k, the players whose bits it has."""
     numbers = np.arange(2**players)
-    return (numbers[:, None] >> np.arange(players)) & 1 == 1
+    found: NDArray[np.bool_] = (numbers[:, None] >> np.arange(players)) & 1 == 1
+    return found
 
 
 def exact_shares(values: NDArray[np.float64]) -> NDArray[np.float64]:

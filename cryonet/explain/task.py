@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from cryonet.explain.evidence import Evidence
 from cryonet.progress import SILENT, Progress
+from cryonet.side_by_side import run_in_order
 
-#: Pixels that a network is run on at once, unless a window is larger. Our choice.
+T = TypeVar("T")
+
+#: Pixels that a thread runs a network on at once, unless a window is larger. Our choice.
 PIXELS_AT_ONCE = 2**17
 
 
@@ -55,7 +59,8 @@ class Task:
     seed
         Of what is drawn.
     batch
-        Images that the network sees at once; None for as many as `PIXELS_AT_ONCE` holds.
+        Images that a thread puts through the network at once; None for as many as
+        `PIXELS_AT_ONCE` holds.
     """
 
     evidence: Evidence
@@ -70,14 +75,28 @@ class Task:
 
     @property
     def at_once(self) -> int:
-        """How many images the network sees at once."""
+        """How many images a thread puts through the network at once, at most."""
         pixels = self.image.shape[-2] * self.image.shape[-1]
         return self.batch or max(1, PIXELS_AT_ONCE // pixels)
 
-    def parts(self, count: int) -> Iterator[slice]:
-        """Yield the batches of `count` images, as slices."""
-        for start in range(0, count, self.at_once):
-            yield slice(start, min(start + self.at_once, count))
+    def over(
+        self, count: int, run: Callable[[slice], T], message: str
+    ) -> Generator[tuple[slice, T]]:
+        """Yield batches of `count` images in order, and what `run` gives for each.
+
+        On CPUs each thread runs batches of its own. To be closed if it is not used up.
+        """
+        workers = 1
+        if self.image.device.type == "cpu":
+            workers = max(1, min(torch.get_num_threads(), count))
+        size = max(1, min(self.at_once, -(-count // workers)))
+        parts = [slice(n, min(n + size, count)) for n in range(0, count, size)]
+        self.progress.step(0, count, message)
+        results = run_in_order(parts.__getitem__, run, len(parts), ahead=0, workers=workers)
+        with closing(results):
+            for part, result in zip(parts, results, strict=True):
+                yield part, result
+                self.progress.step(part.stop, count, message)
 
     def members(self, names: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
         """Return for each name, of a layer or family each, which layers it holds.
@@ -99,12 +118,16 @@ class Task:
         """
         found = np.empty(len(keep))
         chosen = torch.from_numpy(keep).to(self.image.device)[:, :, None, None]
-        self.progress.step(0, len(keep), message)
-        with torch.inference_mode():
-            for part in self.parts(len(keep)):
+
+        def run(part: slice) -> NDArray[np.float64]:
+            with torch.inference_mode():
                 mixed = torch.where(chosen[part], self.image, self.baseline)
-                found[part] = self.evidence(mixed).cpu().numpy()
-                self.progress.step(part.stop, len(keep), message)
+                odds: NDArray[np.float64] = self.evidence(mixed).cpu().numpy()
+            return odds
+
+        with closing(self.over(len(keep), run, message)) as results:
+            for part, odds in results:
+                found[part] = odds
         return found
 
     def totals(self, found: NDArray[np.floating]) -> tuple[dict[str, float], dict[str, float]]:
