@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryonet import __version__, workflows
 from cryonet.areas import BUFFER, CORRELATION
-from cryonet.cli_explain import explain
+from cryonet.cli_explain import explain, importance
 from cryonet.cli_predict import predict
 from cryonet.cli_products import change, correct, glims, glims_check, outlines, report
 from cryonet.cli_scene import scene_app
@@ -38,6 +38,7 @@ app.add_typer(scene_app, name="scene")
 app.add_typer(layers_app, name="layers")
 app.command()(predict)
 app.command()(explain)
+app.command()(importance)
 app.command()(outlines)
 app.command()(change)
 app.command()(correct)

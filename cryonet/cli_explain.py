@@ -1,4 +1,4 @@
-"""The subcommand that explains: why the map says what it says at a place."""
+"""The subcommands that explain: why the map says so at a place, and what layers are worth."""
 
 from __future__ import annotations
 
@@ -91,6 +91,46 @@ def explain(
         typer.echo(f"the shares miss over {COMPLETE:.0%} of the evidence: give more --steps")
     if found.attrs.get("synthetic"):
         typer.echo("the scene is synthetic: this says nothing of real glaciers")
+    typer.echo(f"wrote {out}")
+
+
+def importance(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    scene: Annotated[Path, typer.Argument(help="A scene's folder, with labels.")],
+    out: Out,
+    retrained: Annotated[
+        Path | None,
+        typer.Option(
+            help="The results.json of cryonet experiment with [importance], of the same kind "
+            "of model: what retraining without each family cost."
+        ),
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="ROW,COL,HEIGHT,WIDTH; all by default.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Times that pixels are shuffled.")] = 3,
+    pixels: Annotated[int, typer.Option(min=1, help="Explained pixels of each class.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Say what each family of layers is worth over a scene, three ways, and why these disagree.
+
+    OUT holds a table, a record and a picture.
+    """
+    from cryonet.importance_workflow import run_importance
+
+    keep_memory()
+    with ConsoleProgress("importance") as progress:
+        found = run_importance(
+            bundle, scene, out, retrained=retrained,
+            window=None if window is None else _window(window), repeats=repeats, pixels=pixels,
+            seed=seed, device=device, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    columns = [*found.values(), "told_by_others"]
+    typer.echo(found.table()[columns].to_string(float_format="{:.3f}".format))
+    for line in found.why():
+        typer.echo(line)
     typer.echo(f"wrote {out}")
 
 
