@@ -12,7 +12,7 @@ from cryonet.grid import Window
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Why this class at these pixels, and rather than what?
+    """Why this class at these pixels, and rather than what.
 
     The number that is explained, the *evidence*, is the mean over the pixels of the log-odds of
     the class: ln p / (1 - p) of its uncalibrated probability; with `against`, ln p / q, the

@@ -44,9 +44,11 @@ def captum_totals(found, names):
     return totals
 
 
-@pytest.mark.parametrize("batch", [1, 3, None])
-def test_integrated_gradients_are_captums(batch):
-    task = task_of(small_bundle(), small_scene(), steps=10, batch=batch)
+@pytest.mark.parametrize(
+    ("batch", "baseline"), [(1, "blurred"), (3, "training mean"), (None, "local rock mean")]
+)
+def test_integrated_gradients_are_captums(batch, baseline):
+    task = task_of(small_bundle(), small_scene(), None, baseline, steps=10, batch=batch)
     answer = METHODS["integrated gradients"].run(task)
     peer = IntegratedGradients(task.evidence).attribute(
         task.image, task.baseline, n_steps=10, internal_batch_size=4
@@ -168,16 +170,19 @@ def test_missing_families_explain_exactly_nothing(name, baseline):
     assert found.by_family["coherence"] == found.by_family["phase"] == 0
     assert all(found.by_family[family] != 0 for family in ("optical", "terrain"))
     assert found.attrs["missing_families"] == ["coherence", "phase"]
+    if name == "family shapley":
+        assert found.attrs["evaluations"] == 2**2  # they do not even play
     if found.maps is not None:
         gone = [family in ("coherence", "phase") for family in found.families]
         assert not found.maps.values[gone].any()
 
 
-def test_filled_pixels_explain_nothing_where_they_are_filled():
+@pytest.mark.parametrize("baseline", ["local rock mean", "blurred"])
+def test_filled_pixels_explain_nothing_where_they_are_filled(baseline):
     coherence = small_scene()["coherence"].copy()
     coherence[15:25, 25:35] = np.nan
     bundle, scene = small_bundle(), small_scene(coherence=coherence)
-    found = explain(bundle, scene, at_pixel(bundle, scene, 20, 36), baseline="blurred")
+    found = explain(bundle, scene, at_pixel(bundle, scene, 20, 36), baseline=baseline)
     patch = found.maps.sel(layer="coherence").values
     hole = np.isnan(coherence.values)[found.question.window.slices]
     assert hole.any()

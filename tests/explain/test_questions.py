@@ -139,11 +139,13 @@ def test_a_class_has_its_pixels_in_the_window(bundle, scene, by):
 
 def test_right_pixels_are_held_against_wrong_ones(bundle, scene):
     codes, labels = coded(scene), scene["labels"].values
+    scene["nir"][35:38] = np.nan
     for wrong in WRONG:
         question = correct_against_wrong(bundle, scene, "debris", wrong=wrong)
         right = (codes == 2) & (labels == 2)
         off = (codes == 2) != (labels == 2)
         off &= (codes == 2) if wrong == "mapped" else (labels == 2)
+        right[35:38] = off[35:38] = False
         wanted = right / right.sum() - off / off.sum()
         np.testing.assert_allclose(question.weights, wanted, atol=1e-12)
         assert question.weights.sum() == pytest.approx(0, abs=1e-12)
@@ -160,6 +162,10 @@ def test_classes_and_errors_that_are_not_there_are_refused(bundle, scene):
     few["labels"][:] = 2
     with pytest.raises(CryonetError, match="no right pixel"):
         correct_against_wrong(bundle, few, "other")
+    few["labels"][:] = 0
+    few["labels"][5, 6], few["nir"][5, 6] = 1, np.nan
+    with pytest.raises(CryonetError, match="no pixel of the class"):
+        of_class(bundle, few, "clean_ice", by="labels")
     bare = scene.drop_vars("labels")
     with pytest.raises(SceneError, match="no labels"):
         of_class(bundle, bare, "debris", by="labels")
