@@ -131,6 +131,21 @@ def test_the_same_seed_gives_the_same_numbers(case):
     assert one.checks[0].numbers != other.checks[0].numbers
 
 
+def test_each_repeat_has_a_noise_of_its_own(case, monkeypatch):
+    seen = []
+
+    def keep(*given, view, **options):
+        seen.append(view.image)
+        return explain(*given, view=view, **options)
+
+    monkeypatch.setattr("cryonet.explain.sanity.explain", keep)
+    check_explanation(*case, checks=["stability"], repeats=2, seed=7)
+    plain = View.of(case[0], case[1], case[2].question.window).image
+    noises = [image - plain for image in seen]
+    assert [noise.std() for noise in noises] == pytest.approx([0.05, 0.05], rel=0.02)
+    assert abs(np.corrcoef(*(noise.ravel() for noise in noises))[0, 1]) < 0.02
+
+
 def test_noise_leaves_alone_what_is_not_known():
     image = np.zeros((2, 40, 50), np.float32)
     known = np.ones(image.shape, bool)
