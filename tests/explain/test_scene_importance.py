@@ -145,7 +145,8 @@ def test_it_names_the_families_that_explain_a_disagreement(found):
     assert "go with terrain (red with tpi, Pearson -0.93)" in said
     assert "can take from those" in said
     assert "its fall by retraining may be chance, from -0.010 to 0.010" in said
-    weak = replace(found, shared=replace(shared, links=(replace(links[0], correlation=0.4),)))
+    few = (replace(strong[0], correlation=0.4),)
+    weak = replace(found, shared=replace(shared, links=few), shapley=shapley)
     said = "\n".join(weak.why())
     assert "goes with its own at 0.8 or more (nearest: terrain (" in said
     assert " go with " not in said
