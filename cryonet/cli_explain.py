@@ -60,6 +60,10 @@ def explain(
     check: Annotated[
         bool, typer.Option("--check", help="Check whether the explanation is to be believed.")
     ] = False,
+    stages: Annotated[
+        bool,
+        typer.Option("--stages", help="Look inside the network, too: its encoder's stages."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Explain a pixel, a polygon or a class: what each family of layers adds, with maps.
@@ -83,7 +87,7 @@ def explain(
         found, verdict = run_explanation(
             bundle, scene, out, place, method=method.replace("-", " "),
             baseline=baseline.replace("-", " "), steps=steps, seed=seed, device=device,
-            check=check, overwrite=overwrite, progress=progress,
+            check=check, stages=stages, overwrite=overwrite, progress=progress,
         )  # fmt: skip
     for line in (*answer(found), *verdict):
         typer.echo(line)

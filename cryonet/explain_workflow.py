@@ -22,6 +22,7 @@ from cryonet.explain.explain import explain
 from cryonet.explain.files import RECORD, write_explanation
 from cryonet.explain.question import Question
 from cryonet.explain.questions import at_pixel, correct_against_wrong, in_polygon, of_class
+from cryonet.explain.stages import explain_stages
 from cryonet.explain.view import View, check_window, surroundings
 from cryonet.grid import Window, footprint, geobox_of
 from cryonet.layers.windows import ReadPixels
@@ -98,6 +99,7 @@ def run_explanation(
     seed: int = 0,
     device: str = "cpu",
     check: bool = False,
+    stages: bool = False,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Attribution, tuple[str, ...]]:
@@ -111,6 +113,8 @@ def run_explanation(
         As for `cryonet.explain.explain.explain`.
     check
         Put the explanation to the checks of `cryonet.explain.sanity`.
+    stages
+        Look at the encoder's stages inside the network, too: `cryonet.explain.stages`.
 
     Returns
     -------
@@ -141,6 +145,11 @@ def run_explanation(
             **settings,
         )
         checked = _checked(model, data, found, view, settings, progress) if check else Checked()
+        inside = None
+        if stages:
+            inside = explain_stages(
+                model, data, question, device=device, view=view, progress=progress
+            )
     progress.step(0, 0, "writing")
     write_explanation(
         found,
@@ -150,6 +159,7 @@ def run_explanation(
         values=physical(view),
         checks=checked.record,
         curves=checked.curves,
+        stages=inside,
         overwrite=overwrite,
     )
     progress.step(1, 1, "written")

@@ -20,6 +20,7 @@ from cryonet.band import Band
 from cryonet.cog import MAX_BANDS, origin_tags, write_cog
 from cryonet.errors import SceneError
 from cryonet.explain.attribution import Attribution
+from cryonet.explain.stages import StageAttribution
 from cryonet.explain.words import answer, asked, family_title, layer_title, ranked, signs
 from cryonet.grid import geobox_of
 from cryonet.layers import LAYERS
@@ -40,6 +41,7 @@ def write_explanation(
     values: NDArray[np.float32] | None = None,
     checks: Mapping[str, Any] | None = None,
     curves: Mapping[str, Any] | None = None,
+    stages: StageAttribution | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write an explanation's folder, whole or not at all; return it.
@@ -61,6 +63,8 @@ def write_explanation(
         What checks of the explanation found, as plain values.
     curves
         The arguments of `cryonet.plotting.plot_curves`.
+    stages
+        Of the same question: ``stages.tif``, a band an encoder stage, and ``stages.png``.
 
     Raises
     ------
@@ -69,6 +73,7 @@ def write_explanation(
         more layers than a file may have bands.
     """
     from cryonet.plotting.explanation import explanation_figure
+    from cryonet.plotting.stages import plot_stages
 
     target = check_replaceable(out, marker=RECORD, overwrite=overwrite, error=SceneError)
     if len(attribution.layers) > MAX_BANDS:
@@ -83,12 +88,24 @@ def write_explanation(
         note=f"{note}; synthetic data, nothing of real glaciers" if synthetic else note,
     )
     record = _record(attribution, manifest, scene, checks)
+    if stages is not None:
+        record["stages"] = {
+            "method": stages.method,
+            "by_stage": stages.by_stage,
+            "seconds": stages.seconds,
+        }
     with whole_folder(target, error=SceneError) as work:
         _write_maps(attribution, work, synthetic=synthetic)
         _write_tables(attribution, work)
         text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
         (work / RECORD).write_text(text + "\n", encoding="utf-8")
         page.savefig(work / "explanation.png", dpi=_DPI)
+        if stages is not None:
+            tags = {"CRYONET_METHOD": stages.method, **origin_tags({"synthetic": synthetic})}
+            values = np.asarray(stages.maps.values, np.float32)
+            names = tuple(stages.by_stage)
+            _write(work / "stages.tif", values, geobox_of(stages.maps), names, tags)
+            plot_stages(stages).savefig(work / "stages.png", dpi=_DPI)
     return target
 
 

@@ -29,6 +29,7 @@ from cryonet.plotting.maps import (
     plot_outlines,
     plot_splits,
 )
+from cryonet.plotting.stages import plot_stages
 
 __all__ = [
     "explanation_figure",
@@ -52,5 +53,6 @@ __all__ = [
     "plot_reliability",
     "plot_spectra",
     "plot_splits",
+    "plot_stages",
     "plot_waterfall",
 ]

@@ -78,7 +78,7 @@ def plot_attribution_maps(
     places = [attribution.layers.index(name) for name in names]
     weights = attribution.question.weights
     part = _part(shares[places], weights)
-    top = _reach(shares[places][:, *part])
+    top = reach(shares[places][:, *part])
     drawn: list[AxesImage] = []
     panels = figure.subplots(len(names), 2, squeeze=False)
     for (left, right), name, place in zip(panels, names, places, strict=True):
@@ -99,7 +99,7 @@ def plot_attribution_maps(
         drawn.append(image)
         right.set_title(f"what it adds: {signed(totals[name], digits)} log-odds", fontsize=8.5)
         for ax in (left, right):
-            _mark(ax, weights[part], layer)
+            mark_pixels(ax, weights[part], layer)
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     adds, against = signs(attribution.question)
     place_of: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 40}
@@ -121,7 +121,7 @@ def _show_layer(ax: Axes, layer: xr.DataArray, name: str, family: str) -> None:
     bar.ax.tick_params(labelsize=7)
 
 
-def _mark(ax: Axes, weights: NDArray[np.float64], layer: xr.DataArray) -> None:
+def mark_pixels(ax: Axes, weights: NDArray[np.float64], layer: xr.DataArray) -> None:
     """Show which pixels were asked about: a ring round one, an outline round many."""
     asked = weights != 0
     if asked.all() or not asked.any():
@@ -169,7 +169,7 @@ def _part(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[sl
     return rows, cols
 
 
-def _reach(shares: NDArray[np.float64]) -> float:
+def reach(shares: NDArray[np.float64]) -> float:
     """Return where the colours end on either side of zero."""
     sizes = np.abs(shares[np.isfinite(shares)])
     sizes = sizes[sizes > 0]
