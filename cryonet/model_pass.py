@@ -62,8 +62,8 @@ class ModelPass:
     ----------
     inputs
         The scene as the model sees it.
-    target
-        The part of the scene that is mapped.
+    target, outer
+        The part of the scene that is mapped, and with what lies round it that the network sees.
     geobox
         Its grid.
     temperature
@@ -107,12 +107,12 @@ class ModelPass:
         self.geobox = geobox[self.target.slices]
         self.temperature = manifest.temperature if calibrated else 1.0
         margin = overlap_pixels(manifest.tile, share)
-        self._outer = _context(self.target, shape, manifest.tile, margin)
+        self.outer = _context(self.target, shape, manifest.tile, margin)
         pairs = direction_pairs(manifest.layers)
         self._sweep: dict[str, Any] = {"overlap": share, "blend": blend, "batch": batch}
         engine = engine_for(
             bundle,
-            (min(manifest.tile, self._outer.height), min(manifest.tile, self._outer.width)),
+            (min(manifest.tile, self.outer.height), min(manifest.tile, self.outer.width)),
             backend=_backend(backend, precision),
             device=chosen,
             windows=len(self.tops) * self.windows_a_strip * (len(DIHEDRALS) if flips else 1),
@@ -155,21 +155,16 @@ class ModelPass:
     @property
     def tops(self) -> list[int]:
         """The first rows of the strips, in the target."""
-        rows, _ = self.target.within(self._outer).slices
-        begins = self._starts(self._outer.height)
-        ends = [*begins[1:], self._outer.height]
+        rows, _ = self.target.within(self.outer).slices
+        begins = self._starts(self.outer.height)
+        ends = [*begins[1:], self.outer.height]
         pairs = zip(begins, ends, strict=True)
         return [max(0, a - rows.start) for a, b in pairs if a < rows.stop and b > rows.start]
 
     @property
-    def outer(self) -> Window:
-        """The part of the scene that the network sees: the target and what lies round it."""
-        return self._outer
-
-    @property
     def windows_a_strip(self) -> int:
         """How many windows lie side by side."""
-        return len(self._starts(self._outer.width))
+        return len(self._starts(self.outer.width))
 
     def _starts(self, length: int) -> list[int]:
         tile = self.manifest.tile
@@ -195,7 +190,7 @@ class ModelPass:
             Gives the inputs of a window of the scene, in place of `inputs`.
         """
         give = self.inputs.__getitem__ if read is None else read
-        outer, inner = self._outer, self.target.within(self._outer)
+        outer, inner = self.outer, self.target.within(self.outer)
         rows, cols = inner.slices
         for strip in strips(
             lambda window: give(window.moved(outer.row, outer.col)),

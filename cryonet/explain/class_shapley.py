@@ -16,14 +16,12 @@ from cryonet.errors import ConfigError, SceneError
 from cryonet.explain.baselines import baseline_image
 from cryonet.explain.evidence import LEAST, has_gradient
 from cryonet.explain.held import HeldView
-from cryonet.explain.shapley import exact_shares
+from cryonet.explain.shapley import coalitions_of, exact_shares
+from cryonet.explain.task import PIXELS_AT_ONCE
 from cryonet.explain.view import View, surroundings
 from cryonet.grid import Window
 from cryonet.progress import SILENT, Progress
 from cryonet.runner import pick_device
-
-#: Pixels that the network sees at once.
-_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +181,10 @@ def _coalition_values(
     families = view.bundle.manifest.families
     member = np.array([[own == family for own in view.families] for family in families])
     count = 2 ** len(families)
-    bits = (np.arange(count)[:, None] >> np.arange(len(families))) & 1
-    keep = torch.from_numpy(bits @ member > 0)[:, :, None, None].to(where)
+    keep = torch.from_numpy(coalitions_of(len(families)) @ member)[:, :, None, None].to(where)
     image = torch.from_numpy(view.image)[None].to(where)
     start = torch.from_numpy(baseline_image(view, baseline))[None].to(where)
-    size = max(1, _AT_ONCE // (image.shape[-1] * image.shape[-2]))
+    size = max(1, PIXELS_AT_ONCE // (image.shape[-1] * image.shape[-2]))
     smooth = has_gradient(view.bundle.module)
     found = np.empty((count, len(rows)))
     with torch.inference_mode():

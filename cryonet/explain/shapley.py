@@ -41,7 +41,7 @@ def _shared_out(task: Task, names: tuple[str, ...]) -> tuple[dict[str, float], d
     masks = np.array(list(members.values()))
     attrs: dict[str, object]
     if len(masks) <= EXACT:
-        values = task.values(_coalitions(len(masks)) @ masks, "Shapley values")
+        values = task.values(coalitions_of(len(masks)) @ masks, "Shapley values")
         shares = exact_shares(values)
         attrs = {"evaluations": len(values), "exact": True}
     else:
@@ -57,7 +57,7 @@ def _shared_out(task: Task, names: tuple[str, ...]) -> tuple[dict[str, float], d
     return found | {n: float(v) for n, v in zip(members, shares, strict=True)}, attrs
 
 
-def _coalitions(players: int) -> NDArray[np.bool_]:
+def coalitions_of(players: int) -> NDArray[np.bool_]:
     """Return all coalitions ``(2^n, n)``: of number k, the players whose bits it has."""
     numbers = np.arange(2**players)
     found: NDArray[np.bool_] = (numbers[:, None] >> np.arange(players)) & 1 == 1
@@ -71,7 +71,7 @@ def exact_shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
     player i; coalition number k holds the players whose bits k has.
     """
     players = len(values).bit_length() - 1
-    inside = _coalitions(players)
+    inside = coalitions_of(players)
     sizes = inside.sum(axis=1)
     weights = np.array(
         [factorial(s) * factorial(players - s - 1) / factorial(players) for s in range(players)]
